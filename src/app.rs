@@ -11,7 +11,7 @@ use crate::{
     key::{ClientKeys, Keys},
     secret::{Mac, MasterKeys, Sealer},
     ticket::Tickets,
-    web::locale::Texts,
+    web::{locale::Texts, mount::PathStripping, unnamed_proxy::UnnamedProxy},
 };
 
 /// The shared handles. Cloning is cheap.
@@ -20,6 +20,7 @@ pub struct App {
     /// The configuration in effect.
     pub config: Live,
     /// The issuer: the configured public URL, or in `dev` the bound address, without a final slash.
+    /// It may have a path.
     pub public_url: Arc<str>,
     pub db: Db,
     /// One-time tokens and counters.
@@ -33,6 +34,10 @@ pub struct App {
     pub macs: Macs,
     /// Wakes the outbox worker of this process.
     pub outbox: Arc<tokio::sync::Notify>,
+    /// The sightings of a proxy that is not in `server.trusted_proxies`.
+    pub unnamed_proxy: UnnamedProxy,
+    /// The sightings of a proxy that takes the path of `server.public_url` off.
+    pub path_stripping: PathStripping,
 }
 
 /// The keys derived from the master keys, one for each purpose.

@@ -4,7 +4,11 @@
 //! commits. Only a request that belongs to a flow, session, user, client or grant writes a row (ST-17).
 
 use entity::audit_event;
-use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, TryIntoModel as _};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryTrait as _,
+    sea_query::{Alias, CommonTableExpression, InsertStatement, WithClause},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -206,12 +210,34 @@ impl Event {
     }
 
     /// Writes the row in the unit of work of what it records.
-    pub async fn record(mut self, tx: &Tx) -> Result<(), InfraError> {
+    pub async fn record(self, tx: &Tx) -> Result<(), InfraError> {
+        let insert = self.into_insert(tx);
+        tx.conn().execute(&insert).await?;
+        Ok(())
+    }
+
+    /// Writes the row together with another insertion, by one statement where the database can.
+    /// Returns how many rows the other inserted. The row is written even if that is none.
+    pub async fn record_with(self, tx: &Tx, other: InsertStatement) -> Result<u64, InfraError> {
+        let insert = self.into_insert(tx);
+        if !tx.is_postgres() {
+            let inserted = tx.conn().execute(&other).await?;
+            tx.conn().execute(&insert).await?;
+            return Ok(inserted.rows_affected());
+        }
+        let mut event = CommonTableExpression::new();
+        event.table_name(Alias::new("event")).query(insert);
+        let mut with = WithClause::new();
+        let both = with.cte(event).to_owned().query(other);
+        Ok(tx.conn().execute(&both).await?.rows_affected())
+    }
+
+    /// Returns the statement that writes the row, which is counted once the unit of work commits.
+    fn into_insert(mut self, tx: &Tx) -> InsertStatement {
         self.row.id = Set(row_id(tx.now));
         self.row.at = Set(tx.now);
-        self.row.insert(tx.conn()).await?.try_into_model()?;
         tx.on_commit(move || count(self.kind, self.reason));
-        Ok(())
+        audit_event::Entity::insert(self.row).into_query()
     }
 }
 

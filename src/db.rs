@@ -3,40 +3,65 @@
 //! [`Tx`] is a transaction with the one `now` of this unit of work. `Err` rolls back; a refusal is an `Ok`, so that a
 //! burnt code or a raised counter is committed (see [`Tx::commit`]).
 
+mod file;
+pub mod joined;
+mod pool;
+mod pooler;
+mod schema;
+mod sent;
+
 use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
     ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend,
-    DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
-    QueryTrait as _, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
-    sea_query::Expr,
+    DatabaseConnection, EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _,
+    SqliteTransactionMode, Statement, TransactionOptions, sea_query::Expr,
 };
+use uuid::Uuid;
+
+use pool::Condemned;
+use sent::SentCounter;
+
+pub use pool::{Pool, Work, accepts_writes};
+pub use schema::known_migrations;
+pub use sent::Sent;
 
 use crate::{
     clock::{Clock, Time},
     error::InfraError,
+    secret,
     telemetry::{metrics, trace},
 };
 
-/// The key of the PostgreSQL advisory lock under which one copy migrates while the others wait.
-const MIGRATION_LOCK: i64 = 0x656e_7472_6565;
+/// The `application_name` of connections that a command opens, by which PostgreSQL shows what uses a
+/// database.
+const COMMAND_NAME: &str = "entree-command";
+
+/// Returns the URL with the name of a command's connections, so that they differ from an instance's.
+#[must_use]
+pub fn as_command(url: &str) -> String {
+    if url.starts_with("sqlite:") {
+        return url.to_owned();
+    }
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}application_name={COMMAND_NAME}")
+}
 
 /// Handles to the database. Clones share the pools.
 #[derive(Clone, Debug)]
 pub struct Db {
-    write: DatabaseConnection,
-    read: DatabaseConnection,
+    write: Pool,
+    read: Pool,
     clock: Clock,
 }
 
 /// A unit of work: a transaction and the moment at which all of it happens.
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Work,
     counts: Mutex<Vec<Count>>,
     /// The one `now` of this unit of work.
     pub now: Time,
@@ -59,7 +84,7 @@ impl std::fmt::Debug for Tx {
 impl Tx {
     /// What sea-orm's queries run on.
     #[must_use]
-    pub const fn conn(&self) -> &DatabaseTransaction {
+    pub const fn conn(&self) -> &Work {
         &self.inner
     }
 
@@ -130,24 +155,28 @@ impl Db {
     ) -> Result<Self, InfraError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.trim_start_matches("//");
-            let write = watched(Database::connect(sqlite(path, 1)).await?, "sqlite");
-            let read = watched(
-                Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?,
-                "sqlite",
-            );
+            file::create_private(path)?;
+            let sent = SentCounter::default();
+            let open = async |connections| {
+                let inner = Database::connect(sqlite(path, connections)).await?;
+                Ok::<_, InfraError>(Pool {
+                    inner: watched(inner, "sqlite"),
+                    condemned: None,
+                    sent: sent.clone(),
+                })
+            };
+            let (write, read) = (open(1).await?, open(max_connections.clamp(1, 8)).await?);
             return Ok(Self { write, read, clock });
         }
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(max_connections)
-            .connect_timeout(Duration::from_secs(3))
-            .acquire_timeout(Duration::from_secs(3))
-            .test_before_acquire(false)
-            .statement_timeout(Duration::from_secs(5))
-            .sqlx_logging(false);
-        // A pool that is made lazily lets the service start, and say 503, while the database is away.
-        options.connect_lazy(true);
-        let pool = watched(Database::connect(options).await?, "postgresql");
+        let condemned = Condemned::new();
+        let options = postgres(url, max_connections, &condemned);
+        let inner = watched(Database::connect(options).await?, "postgresql");
+        let condemned = condemned.with_pool(inner.get_postgres_connection_pool());
+        let pool = Pool {
+            inner,
+            condemned: Some(condemned),
+            sent: SentCounter::default(),
+        };
         Ok(Self {
             write: pool.clone(),
             read: pool,
@@ -155,10 +184,22 @@ impl Db {
         })
     }
 
-    /// For reading outside a unit of work: lists, look-ups on the hot path, readiness.
+    /// For reading outside a unit of work: lists, look-ups on the hot path.
     #[must_use]
-    pub const fn read(&self) -> &DatabaseConnection {
+    pub const fn read(&self) -> &Pool {
         &self.read
+    }
+
+    /// For one statement outside a unit of work that writes the same if it runs twice.
+    #[must_use]
+    pub const fn write(&self) -> &Pool {
+        &self.write
+    }
+
+    /// Returns what this handle and its clones have sent.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.write.sent.read()
     }
 
     /// The clock that stamps each unit of work.
@@ -185,7 +226,7 @@ impl Db {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let inner = self.write.begin_with_options(options).await?;
+        let inner = self.write.begin(options).await?;
         Ok(Tx {
             inner,
             counts: Mutex::default(),
@@ -193,71 +234,60 @@ impl Db {
         })
     }
 
-    /// Whether the database answers.
+    /// Writes a row, removes it and commits: a database that responds but accepts no writes cannot serve sign-ins
+    /// (ST-18).
     ///
     /// # Errors
-    /// If it does not.
-    pub async fn ping(&self) -> Result<(), InfraError> {
-        Ok(self.read.ping().await?)
+    /// If it does not respond or does not write.
+    pub async fn probe(&self) -> Result<(), InfraError> {
+        let tx = self.begin().await?;
+        let id = secret::public_id();
+        tx.conn()
+            .execute_raw(self.statement("INSERT INTO readiness (id) VALUES ($1)", id))
+            .await?;
+        tx.conn()
+            .execute_raw(self.statement("DELETE FROM readiness WHERE id = $1", id))
+            .await?;
+        tx.commit().await
     }
 
-    /// Brings the schema up to date. Several copies may call this at once: one migrates, the others wait and find
-    /// nothing left to do.
+    /// Returns what else is connected to this PostgreSQL database as the same user, commands excepted: the
+    /// name and address of each. SQLite has one process at a time.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn migrate(&self) -> Result<(), InfraError> {
+    pub async fn other_clients(&self) -> Result<Vec<String>, InfraError> {
         if !self.is_postgres() {
-            // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
-            return Ok(Migrator::up(&self.write, None).await?);
+            return Ok(Vec::new());
         }
-        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs there, too:
-        // a large table takes longer than a statement of ours may.
-        let lock = self.write.begin().await?;
-        lock.execute_unprepared("SET LOCAL statement_timeout = 0")
-            .await?;
-        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            .await?;
-        Migrator::up(&lock, None).await?;
-        Ok(lock.commit().await?)
+        let sql = format!(
+            "SELECT DISTINCT coalesce(nullif(application_name, ''), 'entree') \
+               || coalesce(' at ' || host(client_addr), '') AS client \
+             FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user \
+             AND backend_type = 'client backend' AND pid <> pg_backend_pid() \
+             AND application_name <> '{COMMAND_NAME}' ORDER BY 1"
+        );
+        let query = Statement::from_string(DatabaseBackend::Postgres, sql);
+        let rows = self.read.query_all_raw(query).await?;
+        rows.iter()
+            .map(|row| Ok(row.try_get("", "client")?))
+            .collect()
     }
 
-    /// The names of migrations that the schema lacks.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
-        // The library's own query would create a missing table; this one only reads.
-        let sql = if self.is_postgres() {
-            "SELECT to_regclass('seaql_migrations') IS NOT NULL AS there"
-        } else {
-            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations') AS there"
-        };
-        let statement = Statement::from_string(self.write.get_database_backend(), sql);
-        let row = self.write.query_one_raw(statement).await?;
-        if !row.map_or(Ok(false), |row| row.try_get("", "there"))? {
-            return Ok(Migrator::migrations()
-                .iter()
-                .map(|migration| migration.name().to_owned())
-                .collect());
-        }
-        let pending = Migrator::get_pending_migrations(&self.write).await?;
-        Ok(pending
-            .iter()
-            .map(|migration| migration.name().to_owned())
-            .collect())
+    fn statement(&self, sql: &str, id: Uuid) -> Statement {
+        Statement::from_sql_and_values(self.write.get_database_backend(), sql, [id.into()])
     }
 
     /// The pool itself, for migrations down and for tests.
     #[must_use]
     pub const fn pool(&self) -> &DatabaseConnection {
-        &self.write
+        &self.write.inner
     }
 
     /// Tells the metrics how the pools stand.
     pub fn gauge(&self) {
         if self.is_postgres() {
-            let pool = self.write.get_postgres_connection_pool();
+            let pool = self.write.inner.get_postgres_connection_pool();
             metrics::pool(
                 "all",
                 pool.size().into(),
@@ -267,7 +297,7 @@ impl Db {
             return;
         }
         for (name, pool) in [("write", &self.write), ("read", &self.read)] {
-            let pool = pool.get_sqlite_connection_pool();
+            let pool = pool.inner.get_sqlite_connection_pool();
             metrics::pool(
                 name,
                 pool.size().into(),
@@ -279,8 +309,8 @@ impl Db {
 
     /// Closes the pools, so that SQLite's log is folded into its file.
     pub async fn close(&self) {
-        let _ = self.read.clone().close().await;
-        let _ = self.write.clone().close().await;
+        let _ = self.read.inner.clone().close().await;
+        let _ = self.write.inner.clone().close().await;
     }
 }
 
@@ -302,6 +332,21 @@ fn watched(mut pool: DatabaseConnection, system: &'static str) -> DatabaseConnec
         );
     });
     pool
+}
+
+fn postgres(url: &str, connections: u32, condemned: &Condemned) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    let condemned = condemned.clone();
+    options
+        .max_connections(connections)
+        .acquire_timeout(pool::ACQUIRE)
+        .test_before_acquire(false)
+        .statement_timeout(pool::STATEMENT)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_pool_opts(move |options| condemned.hook(options));
+    // A pool that is made lazily lets the service start, and say 503, while the database is away.
+    options.connect_lazy(true);
+    options
 }
 
 fn sqlite(path: &str, connections: u32) -> ConnectOptions {

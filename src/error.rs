@@ -52,41 +52,101 @@ impl InfraError {
     }
 }
 
+/// What an error of the database says.
+enum Verdict {
+    /// The connection that it came from is of no more use: it broke, its server shuts down, or it leads to a server
+    /// that no longer accepts writes.
+    Condemned,
+    /// The database cannot do it now.
+    Unavailable,
+    Conflict,
+    Bug,
+}
+
+/// Returns whether the connection that the error came from, and those that were opened before it, must not be used
+/// again without a test (ST-18).
+#[must_use]
+pub fn condemns(error: &DbErr) -> bool {
+    matches!(verdict(error), Verdict::Condemned)
+}
+
+fn verdict(error: &DbErr) -> Verdict {
+    use sea_orm::sqlx::Error as Sqlx;
+    let runtime = match error {
+        // SQLITE_NOTADB: the file will never be a database.
+        DbErr::Conn(RuntimeErr::SqlxError(error)) if has_code(error, "26") => return Verdict::Bug,
+        DbErr::Conn(_) => return Verdict::Condemned,
+        DbErr::ConnectionAcquire(_)
+        | DbErr::Exec(RuntimeErr::Internal(_))
+        | DbErr::Query(RuntimeErr::Internal(_)) => return Verdict::Unavailable,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error
+        }
+        _ => return Verdict::Bug,
+    };
+    match &**runtime {
+        Sqlx::Io(_) | Sqlx::Tls(_) | Sqlx::Protocol(_) => Verdict::Condemned,
+        Sqlx::PoolTimedOut | Sqlx::PoolClosed | Sqlx::WorkerCrashed => Verdict::Unavailable,
+        Sqlx::Database(error) => error.code().as_deref().map_or(Verdict::Bug, of_code),
+        _ => Verdict::Bug,
+    }
+}
+
+fn has_code(error: &sea_orm::sqlx::Error, code: &str) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some(code))
+}
+
+/// The codes of PostgreSQL have five characters, those of SQLite are numbers.
+fn of_code(code: &str) -> Verdict {
+    match code {
+        // serialization_failure, deadlock_detected.
+        "40001" | "40P01" => Verdict::Conflict,
+        // read_only_sql_transaction, and a transaction that the server ended for its age.
+        "25006" | "25P03" | "25P04" => Verdict::Condemned,
+        // Connection exceptions; shutting down, crashed, starting up.
+        _ if code.len() == 5 && (code.starts_with("08") || code.starts_with("57P")) => {
+            Verdict::Condemned
+        }
+        // Out of disk, memory or connections; failures of the server's system; statement time-out.
+        _ if code.len() == 5 && (code.starts_with("53") || code.starts_with("58")) => {
+            Verdict::Unavailable
+        }
+        "57014" | "55P03" => Verdict::Unavailable,
+        // SQLite: busy, locked, read-only, I/O error, full.
+        "5" | "6" | "8" | "10" | "13" | "261" | "517" | "773" => Verdict::Unavailable,
+        _ => Verdict::Bug,
+    }
+}
+
 impl From<DbErr> for InfraError {
     fn from(error: DbErr) -> Self {
         let cause = error.to_string();
-        let runtime = match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                return Self::database(cause);
-            }
-            DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
-            _ => return Self::Internal(cause),
-        };
-        use sea_orm::sqlx::Error as Sqlx;
-        match &**runtime {
-            Sqlx::Io(_)
-            | Sqlx::Tls(_)
-            | Sqlx::PoolTimedOut
-            | Sqlx::PoolClosed
-            | Sqlx::WorkerCrashed
-            | Sqlx::Protocol(_) => Self::database(cause),
-            Sqlx::Database(db) => match db.code().as_deref() {
-                // PostgreSQL: serialization_failure, deadlock_detected.
-                Some("40001" | "40P01") => Self::Conflict(cause),
-                // PostgreSQL: connection classes, shutting down, starting up, too many connections,
-                // statement time-out.
-                Some(code)
-                    if code.starts_with("08")
-                        || code.starts_with("57P")
-                        || matches!(code, "53300" | "57014") =>
-                {
-                    Self::database(cause)
-                }
-                // SQLite: busy, locked, I/O error, full.
-                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::database(cause),
-                _ => Self::Internal(cause),
-            },
-            _ => Self::Internal(cause),
+        match verdict(&error) {
+            Verdict::Condemned | Verdict::Unavailable => Self::database(cause),
+            Verdict::Conflict => Self::Conflict(cause),
+            Verdict::Bug => Self::Internal(cause),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ob_1_codes_that_condemn_a_connection_are_never_a_bug() {
+        for code in [
+            "25006", "57P01", "57P02", "57P03", "08006", "08P01", "25P03",
+        ] {
+            assert!(matches!(of_code(code), Verdict::Condemned), "{code}");
+        }
+        for code in ["53100", "53300", "57014", "58030", "5", "13"] {
+            assert!(matches!(of_code(code), Verdict::Unavailable), "{code}");
+        }
+        for code in ["23505", "42P01", "22001", "1555", "2067"] {
+            assert!(matches!(of_code(code), Verdict::Bug), "{code}");
+        }
+        assert!(matches!(of_code("40001"), Verdict::Conflict));
     }
 }

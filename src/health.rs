@@ -18,7 +18,13 @@ use poem::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{app::App, error::InfraError, telemetry::metrics, ticket::EvictionPolicy};
+use crate::{
+    app::App,
+    error::InfraError,
+    telemetry::metrics,
+    ticket::{EvictionPolicy, Usage, Writable},
+    web::reason::RefusalReason,
+};
 
 /// A dependency that takes longer counts as unavailable.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,13 +50,36 @@ impl Draining {
 struct Report {
     /// `ready`, `degraded`, `unready` or `draining`.
     status: &'static str,
-    /// The names of what is missing.
+    /// The names of what is missing, `trusted_proxies` for a proxy that is not named there, and
+    /// `public_url_path` for one that takes the path of `public_url` off.
     missing: Vec<&'static str>,
     database: &'static str,
     /// The names of migrations that the schema lacks.
     pending_migrations: Vec<String>,
-    /// `ok`, `away`, or `evicts` for a store that drops live entries when it is full (RD-10).
+    /// `ok`, `away`, `evicts` for a store that drops live entries when it is full (RD-10), or why it
+    /// refuses writes: `full`, `read-only` or `forbidden` (OB-7).
     tickets: &'static str,
+    /// The space of the ticket store, unless it is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket_bytes: Option<TicketBytes>,
+}
+
+/// The space of the ticket store in bytes (OA-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct TicketBytes {
+    /// All entries.
+    used: usize,
+    /// Those that are charged to networks and users, which make space for one another.
+    charged: usize,
+    limit: usize,
+}
+
+/// What the ticket store returned.
+#[derive(Debug)]
+struct TicketStore {
+    policy: Result<EvictionPolicy, InfraError>,
+    writable: Result<Writable, InfraError>,
+    usage: Result<Usage, InfraError>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,15 +114,13 @@ fn livez() -> Response {
 #[handler]
 async fn readyz(Data(health): Data<&Health>) -> Response {
     let report = health.report().await;
-    let is_ready = matches!(report.status, "ready" | "degraded");
-    json(
-        if is_ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        },
-        &report,
-    )
+    if matches!(report.status, "ready" | "degraded") {
+        return json(StatusCode::OK, &report);
+    }
+    let response = json(StatusCode::SERVICE_UNAVAILABLE, &report);
+    RefusalReason::new(report.status)
+        .about(Some(&report.missing.join(" ")))
+        .attach_to(response)
 }
 
 /// The text format of Prometheus. It queries nothing: a job collects the figures of the database.
@@ -124,21 +151,33 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 impl Health {
     async fn report(&self) -> Report {
-        let (pending_migrations, tickets) = tokio::join!(
+        let tickets = &self.app.tickets;
+        let (pending_migrations, policy, writable, usage) = tokio::join!(
             self.pending_migrations(),
-            with_timeout(self.app.tickets.policy())
+            with_timeout(tickets.policy()),
+            with_timeout(tickets.check_writable()),
+            with_timeout(tickets.usage())
         );
-        Report::new(pending_migrations, tickets, self.draining.is_on())
+        let tickets = TicketStore {
+            policy,
+            writable,
+            usage,
+        };
+        Report::new(pending_migrations, &tickets, self.draining.is_on())
+            .with_fault("trusted_proxies", self.app.unnamed_proxy.was_seen())
+            .with_fault("public_url_path", self.app.path_stripping.was_seen())
     }
 
-    /// Returns the pending migrations, or an error if the database does not respond.
+    /// Returns the pending migrations, or an error if the database does not respond or does not write.
     async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
         if self.schema_complete.load(Ordering::Relaxed) {
-            return with_timeout(self.app.db.ping()).await.map(|()| Vec::new());
+            return with_timeout(self.app.db.probe()).await.map(|()| Vec::new());
         }
         let pending = with_timeout(self.app.db.pending_migrations()).await?;
-        self.schema_complete
-            .store(pending.is_empty(), Ordering::Relaxed);
+        if pending.is_empty() {
+            with_timeout(self.app.db.probe()).await?;
+            self.schema_complete.store(true, Ordering::Relaxed);
+        }
         Ok(pending)
     }
 }
@@ -155,18 +194,37 @@ fn status_of<T>(result: &Result<T, InfraError>) -> &'static str {
     if result.is_err() { "away" } else { "ok" }
 }
 
+impl TicketStore {
+    fn status(&self) -> &'static str {
+        match (&self.policy, &self.writable) {
+            (Err(_), _) | (_, Err(_)) => "away",
+            (Ok(EvictionPolicy::Evicts(_)), _) => "evicts",
+            (_, Ok(Writable::Full)) => "full",
+            (_, Ok(Writable::ReadOnly)) => "read-only",
+            (_, Ok(Writable::Forbidden)) => "forbidden",
+            (_, Ok(Writable::Yes)) => "ok",
+        }
+    }
+
+    fn bytes(&self) -> Option<TicketBytes> {
+        let usage = self.usage.as_ref().ok()?;
+        Some(TicketBytes {
+            used: usage.total(),
+            charged: usage.tickets + usage.counters,
+            limit: usage.limit,
+        })
+    }
+}
+
 impl Report {
     fn new(
         pending_migrations: Result<Vec<String>, InfraError>,
-        tickets: Result<EvictionPolicy, InfraError>,
+        ticket_store: &TicketStore,
         draining: bool,
     ) -> Self {
         let database = status_of(&pending_migrations);
         let pending_migrations = pending_migrations.unwrap_or_default();
-        let tickets = match &tickets {
-            Ok(EvictionPolicy::Evicts(_)) => "evicts",
-            result => status_of(result),
-        };
+        let tickets = ticket_store.status();
         let missing: Vec<&'static str> = [
             ("database", database == "away"),
             ("migrations", !pending_migrations.is_empty()),
@@ -187,7 +245,20 @@ impl Report {
             database,
             pending_migrations,
             tickets,
+            ticket_bytes: ticket_store.bytes(),
         }
+    }
+
+    /// Names a fault of the proxy in front: `trusted_proxies` lacks it, so that all users share the
+    /// limits of one network (OA-12), or it takes the path of `public_url` off (OC-9).
+    fn with_fault(mut self, name: &'static str, was_seen: bool) -> Self {
+        if was_seen {
+            self.missing.push(name);
+            if self.status == "ready" {
+                self.status = "degraded";
+            }
+        }
+        self
     }
 }
 
@@ -202,48 +273,110 @@ mod tests {
         }
     }
 
+    fn store(policy: Result<EvictionPolicy, InfraError>, writable: Writable) -> TicketStore {
+        TicketStore {
+            policy,
+            writable: Ok(writable),
+            usage: Ok(Usage {
+                own: 1,
+                tickets: 20,
+                counters: 300,
+                limit: 4000,
+            }),
+        }
+    }
+
+    fn well() -> TicketStore {
+        store(Ok(EvictionPolicy::Refuses), Writable::Yes)
+    }
+
+    /// OB-7, ST-20: a store that responds and refuses writes is named, with the reason.
+    #[test]
+    fn oa_4_a_store_that_refuses_writes_is_named() {
+        for (writable, name) in [
+            (Writable::Full, "full"),
+            (Writable::ReadOnly, "read-only"),
+            (Writable::Forbidden, "forbidden"),
+        ] {
+            let tickets = store(Ok(EvictionPolicy::Refuses), writable);
+            let report = Report::new(Ok(Vec::new()), &tickets, false);
+            assert_eq!((report.status, report.tickets), ("degraded", name));
+        }
+        let report = serde_json::to_value(Report::new(Ok(Vec::new()), &well(), false)).unwrap();
+        let bytes = serde_json::json!({ "used": 321, "charged": 320, "limit": 4000 });
+        assert_eq!(report["ticket_bytes"], bytes);
+    }
+
     /// ST-20: degraded, and still 200.
     #[test]
     fn rd_10_without_the_ticket_store_it_is_degraded_and_names_it() {
-        let report = Report::new(Ok(Vec::new()), Err(unavailable()), false);
+        let report = Report::new(
+            Ok(Vec::new()),
+            &store(Err(unavailable()), Writable::Yes),
+            false,
+        );
         assert_eq!(
             (report.status, report.missing.as_slice()),
             ("degraded", ["tickets"].as_slice())
         );
         let report = Report::new(
             Ok(Vec::new()),
-            Ok(EvictionPolicy::Evicts("allkeys-lru".to_owned())),
+            &store(
+                Ok(EvictionPolicy::Evicts("allkeys-lru".to_owned())),
+                Writable::Yes,
+            ),
             false,
         );
         assert_eq!((report.status, report.tickets), ("degraded", "evicts"));
     }
 
     #[test]
-    fn only_database_schema_and_draining_fail_readiness() {
+    fn oa_12_a_proxy_that_is_not_named_degrades() {
+        let report = || Report::new(Ok(Vec::new()), &well(), false);
+        let fine = report().with_fault("trusted_proxies", false);
+        assert_eq!((fine.status, fine.missing.len()), ("ready", 0));
+        let seen = report().with_fault("trusted_proxies", true);
         assert_eq!(
-            Report::new(Ok(Vec::new()), Ok(EvictionPolicy::Refuses), false).status,
-            "ready"
+            (seen.status, seen.missing.as_slice()),
+            ("degraded", ["trusted_proxies"].as_slice())
         );
+        let unready = Report::new(Err(unavailable()), &well(), false);
         assert_eq!(
-            Report::new(Err(unavailable()), Ok(EvictionPolicy::Refuses), false).status,
+            unready.with_fault("public_url_path", true).status,
             "unready"
         );
-        let report = Report::new(Ok(vec!["m1".to_owned()]), Err(unavailable()), false);
+    }
+
+    #[test]
+    fn only_database_schema_and_draining_fail_readiness() {
+        assert_eq!(Report::new(Ok(Vec::new()), &well(), false).status, "ready");
+        assert_eq!(
+            Report::new(Err(unavailable()), &well(), false).status,
+            "unready"
+        );
+        let report = Report::new(
+            Ok(vec!["m1".to_owned()]),
+            &store(Err(unavailable()), Writable::Yes),
+            false,
+        );
         assert_eq!(
             (report.status, report.missing.as_slice()),
             ("unready", ["migrations", "tickets"].as_slice())
         );
         assert_eq!(
-            Report::new(Ok(Vec::new()), Ok(EvictionPolicy::Refuses), true).status,
+            Report::new(Ok(Vec::new()), &well(), true).status,
             "draining"
         );
     }
 
     #[test]
     fn a_report_names_no_cause() {
-        let text =
-            serde_json::to_string(&Report::new(Err(unavailable()), Err(unavailable()), false))
-                .unwrap();
+        let text = serde_json::to_string(&Report::new(
+            Err(unavailable()),
+            &store(Err(unavailable()), Writable::Yes),
+            false,
+        ))
+        .unwrap();
         assert!(!text.contains("gone"), "{text}");
     }
 

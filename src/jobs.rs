@@ -17,7 +17,7 @@ use crate::{
     login::{device, flow},
     magic_link::{budget, composer::EmailComposer},
     mail::{
-        outbox::{self, Worker},
+        outbox::{self, CeilingSettings, Worker},
         transport::Transport,
     },
     oauth::grant_store,
@@ -76,6 +76,10 @@ impl Jobs {
             transport,
             notify: Arc::clone(&app.outbox),
             concurrency: config.mail.concurrency,
+            ceiling: CeilingSettings {
+                least: config.mail.ceiling_per_minute,
+                times_normal: config.mail.ceiling_times_normal,
+            },
             drain: Duration::from_secs(config.server.drain_seconds),
         };
         running.spawn(worker.run(wait(stopped.clone())));
@@ -249,6 +253,14 @@ async fn gather_gauges(app: App) -> Result<(), InfraError> {
     metrics::outbox(waiting, oldest);
     for (alg, age) in app.keys.ages() {
         metrics::key_age(alg, age);
+    }
+    let usage = app.tickets.usage().await?;
+    for (pool, bytes) in [
+        ("own", usage.own),
+        ("tickets", usage.tickets),
+        ("counters", usage.counters),
+    ] {
+        metrics::ticket_bytes(pool, bytes, usage.limit);
     }
     Ok(())
 }

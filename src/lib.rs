@@ -4,7 +4,8 @@
 //! a `|` never import each other:
 //! `main → cli → routes, jobs, health → oauth | magic_link | federation | account → login →
 //! session, user, client → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
-//! config, telemetry, pkce → entity`. `tests/rules/tests/layout.rs` reads the arrow here and holds it.
+//! config, telemetry, pkce, network, display_text → entity`. `tests/rules/tests/layout.rs` reads the arrow
+//! here and holds it.
 
 pub mod account;
 pub mod app;
@@ -14,6 +15,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod display_text;
 pub mod error;
 pub mod federation;
 pub mod health;
@@ -23,6 +25,7 @@ pub mod limit;
 pub mod login;
 pub mod magic_link;
 pub mod mail;
+pub mod network;
 pub mod oauth;
 pub mod pkce;
 pub mod routes;

@@ -4,126 +4,163 @@
 //! to the store, for every caller and every result, so that neither time nor traffic distinguishes one
 //! address from another (A2). While the store is away a check returns an `InfraError`, and the caller
 //! must refuse: no count, no email (A4).
+//!
+//! A budget of a network holds for the wider prefixes around it as well, with their weaker share
+//! (`crate::network`). `email` has the budgets of an email, in their order.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+mod email;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     config::{Budget, Limits},
     error::InfraError,
+    network::{Network, Prefix},
     secret::Hash,
     telemetry::metrics,
-    ticket::{Counter, Tickets},
+    ticket::{Counter, Payer, Tickets},
 };
 
-/// Counts an email that this caller requests. `Some` is a refusal with 429 and the time of Retry-After.
-///
-/// IPv4 is counted by address, IPv6 by /64 and by /48, which one customer holds. An IPv4-mapped IPv6
-/// address (RFC 4291 §2.5.5.2) is the IPv4 address.
-pub async fn network(
-    tickets: &Tickets,
-    caller: IpAddr,
-    limits: &Limits,
-) -> Result<Option<Duration>, InfraError> {
-    hit_network(
-        tickets,
-        "network",
-        caller,
-        &limits.network,
-        &limits.network_wide,
-    )
-    .await
+pub use email::{EmailBudget, EmailRequest, spend_email};
+
+/// What a check does beside returning how long to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Count,
+    /// The same command, but nothing is counted.
+    Peek,
 }
 
-/// Counts one event of a network: `own` is the budget of an IPv4 address or of the /64 of an IPv6 one,
-/// `wide` that of its /48.
+impl Mode {
+    const fn count_if(counts: bool) -> Self {
+        if counts { Self::Count } else { Self::Peek }
+    }
+}
+
+/// Counts one event of a network and of the prefixes around it. `Some` is a refusal with 429 and the
+/// time of Retry-After.
 async fn hit_network(
     tickets: &Tickets,
     scope: &'static str,
     caller: IpAddr,
-    own: &[Budget],
-    wide: &[Budget],
+    budgets: &[Budget],
 ) -> Result<Option<Duration>, InfraError> {
-    let (subject, counters) = match caller.to_canonical() {
-        IpAddr::V4(address) => (Hash::of(&address.octets()), counters(scope, own)),
-        IpAddr::V6(address) => {
-            let (prefix, subnet) = split_prefix(address);
-            let mut both = counters(&format!("{scope} {subnet:04x}"), own);
-            both.extend(counters(scope, wide));
-            (Hash::of(&prefix), both)
-        }
-    };
-    let wait = tickets.hit(&subject, &counters).await?;
+    let network = Network::of(caller);
+    // All counters are in one slot of a Redis Cluster: that of the widest prefix.
+    let widest = network.prefixes().next_back();
+    let subject = Hash::of(&widest.map(Prefix::to_bytes).unwrap_or_default());
+    let counters = network_counters(tickets, scope, network, budgets);
+    let tickets = tickets.charged_to(Payer::Network(caller));
+    let wait = check(&tickets, &subject, counters, Mode::Count).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
-/// Counts an event that stores an entry in the ticket store or a row in the audit log. A /48 has four
-/// times the budget of a /64.
-async fn hit_storage(
+/// Returns the counters of a network and of the prefixes around it, each with its share. The store does
+/// not see the network.
+fn network_counters(
     tickets: &Tickets,
-    scope: &'static str,
-    caller: IpAddr,
-    limits: &Limits,
-) -> Result<Option<Duration>, InfraError> {
-    let four = |budget: &Budget| Budget {
-        count: budget.count.saturating_mul(4),
-        ..*budget
+    scope: &str,
+    network: Network,
+    budgets: &[Budget],
+) -> Vec<Counter> {
+    let of_prefix = |prefix: Prefix| {
+        let share = |budget: &Budget| budget.times(prefix.weight);
+        let shares: Vec<Budget> = budgets.iter().map(share).collect();
+        let name = tickets.keyed_name(&[b"prefix", &prefix.to_bytes()]);
+        counters(&format!("{scope} {name}"), &shares)
     };
-    let wide: Vec<Budget> = limits.authorize.iter().map(four).collect();
-    hit_network(tickets, scope, caller, &limits.authorize, &wide).await
+    network.prefixes().flat_map(of_prefix).collect()
 }
 
-/// Counts a client request of this caller that waits for a sign-in. `Some` is a refusal with 429.
+/// Who sends a request that stores an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    pub caller: IpAddr,
+    /// The device, if it signed in here before. It has a budget of its own, which no neighbour can
+    /// spend; beyond that it counts like any other (OA-3).
+    pub known_device: Option<&'a Hash>,
+}
+
+impl Sender<'_> {
+    /// Returns the sender of a request whose cookies are not read.
+    #[must_use]
+    pub const fn unknown(caller: IpAddr) -> Self {
+        Self {
+            caller,
+            known_device: None,
+        }
+    }
+}
+
+/// Counts a client request that waits for a sign-in. `Some` is a refusal with 429.
 pub async fn authorize(
     tickets: &Tickets,
-    caller: IpAddr,
+    sender: Sender<'_>,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    hit_storage(tickets, "authorize", caller, limits).await
+    hit_stored(tickets, sender, ["authorize", "authorize device"], limits).await
 }
 
 /// Counts the start of a sign-in at an upstream provider, by the same budget: it stores an entry, too.
 /// `Some` is a refusal with 429.
 pub async fn upstream(
     tickets: &Tickets,
+    sender: Sender<'_>,
+    limits: &Limits,
+) -> Result<Option<Duration>, InfraError> {
+    hit_stored(tickets, sender, ["upstream", "upstream device"], limits).await
+}
+
+/// Counts a form of another site that is stored until our own GET brings the cookies. `Some` is how
+/// long none of this network is stored.
+pub async fn posted(
+    tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    hit_storage(tickets, "upstream", caller, limits).await
+    hit_network(tickets, "posted", caller, &limits.authorize).await
 }
 
-/// Counts a refused response of a provider. Over the budget it is logged and not recorded in the audit
-/// log.
+/// Counts a request that stores an entry: with a known device by that, and else by its network. The
+/// two have a scope each.
+async fn hit_stored(
+    tickets: &Tickets,
+    sender: Sender<'_>,
+    [of_network, of_device]: [&'static str; 2],
+    limits: &Limits,
+) -> Result<Option<Duration>, InfraError> {
+    if let Some(device) = sender.known_device
+        && hit(tickets, of_device, device, &limits.authorize)
+            .await?
+            .is_none()
+    {
+        return Ok(None);
+    }
+    hit_network(tickets, of_network, sender.caller, &limits.authorize).await
+}
+
+/// Counts a refusal of a signed-in user. Over the budget it is logged and not recorded in the audit log.
 pub async fn upstream_refusal(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    hit_storage(tickets, "upstream refusal", caller, limits).await
+    hit_network(tickets, "upstream refusal", caller, &limits.authorize).await
 }
 
-/// Counts an email to this address (its key, E6). `false`: send none, and respond as if one were sent.
-pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<bool, InfraError> {
-    Ok(hit(tickets, "address", key, &limits.address)
-        .await?
-        .is_none())
-}
-
-/// Counts an email to this address that a known device requests. Known devices have a budget of their
-/// own, so that strangers who exhaust the address's budget do not lock its owner out (A6).
-pub async fn known_device(
+/// Counts a refused response of a provider that belongs to no user. Anyone can begin a flow and bring
+/// an invented error, so few of a network are recorded in the audit log (OA-8).
+pub async fn strangers_refusal(
     tickets: &Tickets,
-    device: &Hash,
-    key: &Hash,
-    limits: &Limits,
-) -> Result<bool, InfraError> {
-    let pair = Hash::of(&[*device.as_bytes(), *key.as_bytes()].concat());
-    Ok(hit(tickets, "device", &pair, &limits.known_device)
-        .await?
-        .is_none())
+    caller: IpAddr,
+) -> Result<Option<Duration>, InfraError> {
+    let few = [Budget {
+        count: 20,
+        seconds: 3600,
+    }];
+    hit_network(tickets, "strangers refusal", caller, &few).await
 }
 
 /// Counts one event of `subject` against all `budgets` if none is exhausted. Otherwise counts nothing and
@@ -135,31 +172,39 @@ pub async fn hit(
     subject: &Hash,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, InfraError> {
-    let wait = tickets.hit(subject, &counters(scope, budgets)).await?;
+    let wait = check(tickets, subject, counters(scope, budgets), Mode::Count).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
-/// Returns what [`hit`] would, without counting: beside a counter with the limit 0 no counter is raised,
-/// and a wait longer than the window of that one comes from a budget.
+/// Returns what [`hit`] would, without counting.
 pub async fn peek(
     tickets: &Tickets,
     scope: &'static str,
     subject: &Hash,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, InfraError> {
-    let blocker = Counter {
-        name: format!("{scope} look"),
-        limit: 0,
-        window: Duration::from_millis(1),
-    };
-    let least = blocker.window;
-    let mut all = counters(scope, budgets);
-    all.push(blocker);
-    let wait = tickets
-        .hit(subject, &all)
-        .await?
-        .filter(|wait| *wait > least);
+    let wait = check(tickets, subject, counters(scope, budgets), Mode::Peek).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
+}
+
+/// Raises the counters if none is exhausted. A peek adds a counter with the limit 0: beside it none is
+/// raised, and a wait longer than its window comes from another one.
+async fn check(
+    tickets: &Tickets,
+    subject: &Hash,
+    mut counters: Vec<Counter>,
+    mode: Mode,
+) -> Result<Option<Duration>, InfraError> {
+    let blocker = Duration::from_millis(1);
+    if mode == Mode::Peek {
+        counters.push(Counter {
+            name: "look".to_owned(),
+            limit: 0,
+            window: blocker,
+        });
+    }
+    let wait = tickets.hit(subject, &counters).await?;
+    Ok(wait.filter(|wait| mode == Mode::Count || *wait > blocker))
 }
 
 /// Returns one counter for each window: of two budgets over the same time the smaller holds. A window
@@ -176,246 +221,4 @@ fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
         window: Duration::from_secs(seconds),
     };
     smallest.into_iter().map(counter).collect()
-}
-
-/// Returns the /48 of an address, and the number of its /64. The store sees only the latter in clear.
-fn split_prefix(address: Ipv6Addr) -> ([u8; 6], u16) {
-    let [a, b, c, d, e, f, g, h, ..] = address.octets();
-    ([a, b, c, d, e, f], u16::from_be_bytes([g, h]))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::{clock::Clock, secret::MasterKeys};
-
-    fn fresh() -> (Tickets, Clock, Limits) {
-        let clock = Clock::default();
-        (
-            Tickets::memory(100_000, clock.clone(), &MasterKeys::new([7; 32], [])),
-            clock,
-            Limits::default(),
-        )
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    async fn pass(tickets: &Tickets, caller: &str, limits: &Limits, times: usize) -> usize {
-        let mut passed = 0;
-        for _ in 0..times {
-            passed += usize::from(
-                network(tickets, ip(caller), limits)
-                    .await
-                    .unwrap()
-                    .is_none(),
-            );
-        }
-        passed
-    }
-
-    #[tokio::test]
-    async fn a5_address_gets_5_in_15_minutes_10_in_an_hour_20_in_a_day() {
-        let (tickets, clock, limits) = fresh();
-        let key = Hash::of(b"someone");
-        let mut sent = 0;
-        let mut after = Vec::new();
-        for minute in 0..24 * 60 {
-            for _ in 0..3 {
-                sent += u32::from(address(&tickets, &key, &limits).await.unwrap());
-            }
-            if [14, 59, 24 * 60 - 1].contains(&minute) {
-                after.push(sent);
-            }
-            clock.advance(Duration::from_secs(60));
-        }
-        assert_eq!(after, [5, 10, 20]);
-        assert!(
-            address(&tickets, &Hash::of(b"another"), &limits)
-                .await
-                .unwrap()
-        );
-    }
-
-    #[tokio::test]
-    async fn a5_network_of_ipv4_gets_20_in_10_minutes_50_in_an_hour() {
-        let (tickets, clock, limits) = fresh();
-        assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 20);
-        let wait = network(&tickets, ip("192.0.2.1"), &limits)
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(
-            wait <= Duration::from_secs(600) && wait > Duration::from_secs(590),
-            "{wait:?}"
-        );
-        assert_eq!(
-            pass(&tickets, "::ffff:192.0.2.1", &limits, 1).await,
-            0,
-            "the same address, IPv4-mapped"
-        );
-        assert_eq!(
-            pass(&tickets, "192.0.2.2", &limits, 1).await,
-            1,
-            "the neighbouring address has its own budget"
-        );
-        clock.advance(wait);
-        assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 20);
-        clock.advance(Duration::from_secs(600));
-        assert_eq!(
-            pass(&tickets, "192.0.2.1", &limits, 25).await,
-            10,
-            "the hour has 50"
-        );
-    }
-
-    #[tokio::test]
-    async fn a5_network_of_ipv6_is_counted_by_64_and_by_48() {
-        let (tickets, _, limits) = fresh();
-        assert_eq!(pass(&tickets, "2001:db8:1:1::1", &limits, 10).await, 10);
-        assert_eq!(
-            pass(&tickets, "2001:db8:1:1:ffff::2", &limits, 15).await,
-            10,
-            "the same /64"
-        );
-        let mut passed = 20;
-        for subnet in 2..=20 {
-            passed += pass(&tickets, &format!("2001:db8:1:{subnet:x}::1"), &limits, 20).await;
-        }
-        assert_eq!(passed, 200, "the /48 has 200 an hour");
-        assert_eq!(
-            pass(&tickets, "2001:db8:2:1::1", &limits, 1).await,
-            1,
-            "another /48"
-        );
-    }
-
-    #[tokio::test]
-    async fn requests_that_store_entries_are_counted_by_64_and_by_48() {
-        let (tickets, _, mut limits) = fresh();
-        limits.authorize = vec![Budget {
-            count: 10,
-            seconds: 600,
-        }];
-        let mut passed = Vec::new();
-        for subnet in 1..=6 {
-            let caller = ip(&format!("2001:db8:1:{subnet:x}::1"));
-            let mut passed_here = 0;
-            for _ in 0..15 {
-                passed_here += usize::from(
-                    authorize(&tickets, caller, &limits)
-                        .await
-                        .unwrap()
-                        .is_none(),
-                );
-            }
-            passed.push(passed_here);
-        }
-        assert_eq!(
-            passed,
-            [10, 10, 10, 10, 0, 0],
-            "one customer holds a whole /48"
-        );
-        assert_eq!(
-            upstream(&tickets, ip("2001:db8:1:1::1"), &limits)
-                .await
-                .unwrap(),
-            None,
-            "a rule of its own"
-        );
-        assert_eq!(
-            authorize(&tickets, ip("2001:db8:2:1::1"), &limits)
-                .await
-                .unwrap(),
-            None,
-            "another /48"
-        );
-    }
-
-    #[tokio::test]
-    async fn a6_a_known_device_still_gets_email_when_strangers_exhausted_the_address() {
-        let (tickets, _, limits) = fresh();
-        let (key, device) = (Hash::of(b"someone"), Hash::of(b"device"));
-        for _ in 0..100 {
-            let _ = address(&tickets, &key, &limits).await.unwrap();
-        }
-        assert!(!address(&tickets, &key, &limits).await.unwrap());
-        let mut sent = 0;
-        for _ in 0..5 {
-            sent += u32::from(
-                known_device(&tickets, &device, &key, &limits)
-                    .await
-                    .unwrap(),
-            );
-        }
-        assert_eq!(sent, 3);
-        assert!(
-            known_device(&tickets, &device, &Hash::of(b"another"), &limits)
-                .await
-                .unwrap()
-        );
-    }
-
-    #[tokio::test]
-    async fn a4_without_a_store_nothing_passes() {
-        let clock = Clock::default();
-        let full = Tickets::memory(0, clock, &MasterKeys::new([7; 32], []));
-        let limits = Limits::default();
-        let key = Hash::of(b"someone");
-        assert!(
-            address(&full, &key, &limits)
-                .await
-                .unwrap_err()
-                .is_transient()
-        );
-        assert!(
-            known_device(&full, &key, &key, &limits)
-                .await
-                .unwrap_err()
-                .is_transient()
-        );
-        assert!(
-            network(&full, ip("192.0.2.1"), &limits)
-                .await
-                .unwrap_err()
-                .is_transient()
-        );
-    }
-
-    #[tokio::test]
-    async fn peek_counts_nothing_and_returns_what_a_hit_would() {
-        let (tickets, clock, _) = fresh();
-        let (subject, budgets) = (
-            Hash::of(b"someone"),
-            [Budget {
-                count: 2,
-                seconds: 60,
-            }],
-        );
-        let peeked = async || peek(&tickets, "x", &subject, &budgets).await.unwrap();
-        for _ in 0..2 {
-            for _ in 0..5 {
-                assert_eq!(peeked().await, None);
-            }
-            assert_eq!(hit(&tickets, "x", &subject, &budgets).await.unwrap(), None);
-        }
-        let long = |wait: Option<Duration>| wait.is_some_and(|wait| wait > Duration::from_secs(50));
-        assert!(
-            long(peeked().await) && long(hit(&tickets, "x", &subject, &budgets).await.unwrap())
-        );
-        clock.advance(Duration::from_secs(60));
-        assert_eq!(peeked().await, None);
-    }
-
-    #[test]
-    fn of_two_budgets_over_the_same_time_the_smaller_holds() {
-        let list = [(5, 60), (9, 3600), (3, 60)].map(|(count, seconds)| Budget { count, seconds });
-        let held: Vec<_> = counters("x", &list)
-            .into_iter()
-            .map(|c| (c.name, c.limit))
-            .collect();
-        assert_eq!(held, [("x 60".to_owned(), 3), ("x 3600".to_owned(), 9)]);
-    }
 }

@@ -1,4 +1,4 @@
-//! `code_budgets`: wrong codes of one address over all its flows.
+//! `code_budgets`: wrong codes of a known device, a network with an address, or an address.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::Time;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "code_budgets")]
 pub struct Model {
-    /// The keyed hash of the folded address.
+    /// The keyed hash of what is counted.
     #[sea_orm(primary_key, auto_increment = false)]
     pub address_key: Vec<u8>,
     /// The times of wrong codes in milliseconds, separated by spaces.

@@ -15,7 +15,11 @@ pub struct Model {
     pub address_key: Vec<u8>,
     /// The first sign-in with this address on this device.
     pub created_at: Time,
+    /// The device is known until then. A device that was ended keeps its row, so that its secret never
+    /// counts for this address again.
     pub expires_at: Time,
+    /// The user who signed in; none in a row from before this column.
+    pub user_id: Option<Uuid>,
 }
 
 /// The tables have no relations: modules join by value.

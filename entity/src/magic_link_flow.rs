@@ -51,6 +51,8 @@ pub struct Model {
     /// Refusals recorded in the audit log so far.
     pub refusals: i32,
     pub next_send_at: Time,
+    /// The email that was requested last is withheld: no other goes to the address before this.
+    pub withheld_until: Option<Time>,
     pub created_at: Time,
     pub expires_at: Time,
     /// When its link or code was used.

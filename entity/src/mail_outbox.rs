@@ -63,6 +63,12 @@ pub struct Model {
     pub finished_at: Option<Time>,
     /// The subject of a notification: the id of a provider.
     pub about: Option<String>,
+    /// The domain of the recipient, by which workers share their slots.
+    pub domain: String,
+    /// A known device requested the email.
+    pub known_device: bool,
+    /// The network of the request, empty if there was none: networks take turns at a domain.
+    pub network: String,
 }
 
 /// The tables have no relations: modules join by value.

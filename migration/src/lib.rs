@@ -2,9 +2,11 @@
 //! databases except for the names of four types. The crate imports nothing of the service, so that
 //! an old migration never changes its meaning when the code changes.
 
-pub use sea_orm_migration::MigratorTrait;
+pub use beside::Beside;
 use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
 
+mod beside;
 mod m20261123_000001_foundation;
 mod m20261123_000002_refresh;
 mod m20261123_000003_consents;
@@ -12,6 +14,11 @@ mod m20261123_000004_identities;
 mod m20261123_000005_clients;
 mod m20261123_000006_claims;
 mod m20261128_000007_bounds;
+mod m20261129_000008_fair_shares;
+mod m20261129_000009_withheld;
+mod m20261129_000010_readiness;
+mod m20261130_000011_device_owner;
+mod m20261130_000012_turns;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -28,6 +35,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_clients::Migration),
             Box::new(m20261123_000006_claims::Migration),
             Box::new(m20261128_000007_bounds::Migration),
+            Box::new(m20261129_000008_fair_shares::Migration),
+            Box::new(m20261129_000009_withheld::Migration),
+            Box::new(m20261129_000010_readiness::Migration),
+            Box::new(m20261130_000011_device_owner::Migration),
+            Box::new(m20261130_000012_turns::Migration),
         ]
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     login::{
         PageError, RequestContext,
         context::see_other,
+        done::Done,
         page::ProviderButton,
         page_error,
         provider_buttons::{self, connect_form, disconnect_form},
@@ -30,14 +31,16 @@ pub(crate) async fn account(Data(app): Data<&App>, request: &Request) -> Respons
         let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
-        session::record_use(app.db.pool(), &current.session, app.clock().now()).await?;
+        session::record_use(app.db.write(), &current.session, app.clock().now()).await?;
         let email = user::primary_address(app.db.read(), current.user.id).await?;
         let sessions = session_rows(app, &context, current).await?;
         let identities = identity::list_for_user(app.db.read(), current.user.id).await?;
+        let done = Done::of_page("/account", app, &context);
         let page = AccountPage {
+            notice: done.map(|done| done.text(&context.localizer)),
             localizer: &context.localizer,
             name: current.user.name.as_deref(),
-            email: email.as_ref().map_or("", |row| &row.email),
+            email: &email.map_or_else(String::new, |row| user::shown(&row.email)),
             roles: &user::roles(&current.user),
             providers: &connect_buttons(app, &context, &identities),
             identities: &identity_rows(app, &context, identities),
@@ -45,7 +48,7 @@ pub(crate) async fn account(Data(app): Data<&App>, request: &Request) -> Respons
             form_token_sign_out: &context.session_form_token(app, SIGN_OUT_FORM),
             form_token_everywhere: &context.session_form_token(app, SIGN_OUT_EVERYWHERE_FORM),
         };
-        Ok(render_page(&page, context.page_options))
+        Ok(context.without_done(render_page(&page, &context.page_options)))
     })
     .await
 }
@@ -77,12 +80,17 @@ fn identity_rows(
     let row = |identity: Identity| IdentityRow {
         id: identity.id.to_string(),
         provider: provider_buttons::display_name(config, &identity.provider, localizer),
-        account: identity.email.or(identity.name).unwrap_or_default(),
+        account: account_name(identity.email.as_deref(), identity.name),
         linked: localizer.date_time(identity.linked_at),
         used: localizer.date_time(identity.last_used_at),
         form_token: context.session_form_token(app, &disconnect_form(identity.id)),
     };
     identities.into_iter().map(row).collect()
+}
+
+/// Returns the address by which the user recognises an account, else its name.
+fn account_name(email: Option<&str>, name: Option<String>) -> String {
+    email.map(user::shown).or(name).unwrap_or_default()
 }
 
 /// The buttons that connect a provider. A provider may be connected more than once.

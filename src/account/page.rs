@@ -4,7 +4,7 @@ use askama::Template;
 
 use crate::{
     login::page::ProviderButton,
-    web::{locale::Localizer, page::PageContent},
+    web::{filters, locale::Localizer, page::PageContent},
 };
 
 /// `GET /account`.
@@ -12,6 +12,8 @@ use crate::{
 #[template(path = "account/account.html", config = ".askama.toml")]
 pub struct AccountPage<'a> {
     pub localizer: &'a Localizer,
+    /// What was done a moment ago.
+    pub notice: Option<String>,
     pub name: Option<&'a str>,
     pub email: &'a str,
     pub roles: &'a [String],

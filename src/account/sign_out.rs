@@ -9,7 +9,10 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{Event, Kind},
-    login::{PageError, RequestContext, context::see_other, page::SignedOutPage, page_error},
+    login::{
+        PageError, RequestContext, context::see_other, device, done::Done, page::SignedOutPage,
+        page_error,
+    },
     session::{self, CurrentSession},
     web::{page::render_page, params::Params},
 };
@@ -67,16 +70,19 @@ pub(crate) async fn end_session(
     .await
 }
 
-/// `GET /logged-out`: the page after signing out.
+/// `GET /logged-out`: the page after signing out, in the language in which the user was asked.
 #[handler]
 pub(crate) async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let params = Params::from_query(request)?;
+        let languages = params.optional_within("ui_locales", 512).ok().flatten();
+        let context = RequestContext::load(app, request, languages.unwrap_or_default()).await?;
         let page = SignedOutPage {
             localizer: &context.localizer,
             next_href: None,
+            is_everywhere: Done::of_page("/logged-out", app, &context).is_some(),
         };
-        Ok(render_page(&page, context.page_options))
+        Ok(context.without_done(render_page(&page, &context.page_options)))
     })
     .await
 }
@@ -96,15 +102,20 @@ async fn end_sessions(
         return Ok(see_other("/logged-out"));
     }
     let current = context.check_session_form(app, request, &params, form)?;
-    let ends_current = match sessions {
-        SessionsToEnd::Current | SessionsToEnd::All => true,
-        SessionsToEnd::One(id) => id == current.session.id,
+    let (ends_current, done) = match sessions {
+        SessionsToEnd::Current => (true, None),
+        SessionsToEnd::All => (true, Some(Done::SignedOutEverywhere)),
+        SessionsToEnd::One(id) if id == current.session.id => (true, None),
+        SessionsToEnd::One(_) => (false, Some(Done::SessionEnded)),
     };
     end_and_record(app, &context, current, sessions).await?;
-    Ok(if ends_current {
-        context.without_session_cookie(see_other("/logged-out"))
-    } else {
-        see_other("/account")
+    let response = match done {
+        Some(done) => done.redirect(app, &context),
+        None => see_other("/logged-out"),
+    };
+    Ok(match ends_current {
+        true => context.without_session_cookie(response),
+        false => response,
     })
 }
 
@@ -122,6 +133,7 @@ async fn end_and_record(
     match sessions {
         SessionsToEnd::All => {
             session::end_all(&tx, user).await?;
+            device::end_all(&tx, user).await?;
             event.reason("everywhere").record(&tx).await?;
         }
         SessionsToEnd::Current => {

@@ -37,8 +37,8 @@ pub(super) struct Query {
     #[arg(long, value_parser = parse_uuid)]
     flow: Option<Uuid>,
     /// Events of this request: the reference that an error page shows
-    #[arg(long)]
-    request: Option<String>,
+    #[arg(long, visible_alias = "request")]
+    reference: Option<String>,
     /// Events of this kind, for instance `magic_link.refused`
     #[arg(long)]
     kind: Option<String>,
@@ -61,9 +61,23 @@ pub(super) fn run(source: &Source, query: &Query) -> Outcome {
     with_database(source, async |db| {
         let rows = find_rows(db, query, masters.as_ref()).await?;
         let subs = load_subs(db, &rows).await?;
-        show(&rows, &subs, query.json);
-        Ok(())
+        if rows.is_empty() && !query.json {
+            return output::print(&nothing_found(query));
+        }
+        show(&rows, &subs, query.json)
     })
+}
+
+/// Says what else to look for.
+fn nothing_found(query: &Query) -> String {
+    if let Some(reference) = &query.reference {
+        let reference = reference.trim();
+        // What belongs to no sign-in, session or user leaves no row, and errors of pages are such (OA-8).
+        return format!(
+            "no event has this reference: look for request_id={reference} in the log, whose line gives the reason"
+        );
+    }
+    "no event matches".to_owned()
 }
 
 /// Returns the rows that match, the oldest first.
@@ -86,8 +100,8 @@ async fn find_rows(
     if let Some(flow) = query.flow {
         select = select.filter(Column::FlowId.eq(flow));
     }
-    if let Some(request) = &query.request {
-        select = select.filter(Column::RequestId.eq(request.trim()));
+    if let Some(reference) = &query.reference {
+        select = select.filter(Column::RequestId.eq(reference.trim()));
     }
     if let Some(kind) = &query.kind {
         select = select.filter(Column::Kind.eq(kind));
@@ -110,13 +124,12 @@ async fn load_subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, Comma
     Ok(public_ids(db.read(), &ids.into_iter().collect::<Vec<_>>()).await?)
 }
 
-fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
+fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) -> Outcome {
     let sub = |row: &Model| row.user_id.and_then(|id| subs.get(&id).copied());
     if json {
-        output::print(
+        return output::print(
             &Value::Array(rows.iter().map(|row| as_json(row, sub(row))).collect()).to_string(),
         );
-        return;
     }
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -140,7 +153,7 @@ fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
             "AT", "WHAT", "WHY", "SUB", "FLOW", "CLIENT", "FROM", "REQUEST",
         ],
         &lines,
-    ));
+    ))
 }
 
 fn as_json(row: &Model, sub: Option<Uuid>) -> Value {
@@ -225,8 +238,13 @@ mod tests {
         );
         assert_eq!(found(&["--address", "other@example.com"]).await, [""; 0]);
         assert_eq!(
-            found(&["--request", "reference"]).await,
+            found(&["--reference", "reference"]).await,
             ["magic_link.requested"]
+        );
+        assert_eq!(
+            found(&["--request", "reference"]).await,
+            ["magic_link.requested"],
+            "its former name"
         );
         assert_eq!(
             found(&["--user", "ada@example.com"]).await,

@@ -10,13 +10,14 @@ use crate::config::Source;
 pub(super) fn run(source: &Source, json: bool) -> Outcome {
     let loaded = source.load();
     if json {
-        let (problems, warnings) = match &loaded {
-            Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
-            Err(problems) => (problems.as_slice(), &[][..]),
+        let (problems, warnings, notes) = match &loaded {
+            Ok(loaded) => (&[][..], loaded.warnings.as_slice(), loaded.notes.as_slice()),
+            Err(problems) => (problems.as_slice(), &[][..], &[][..]),
         };
         output::print(
-            &serde_json::json!({ "problems": problems, "warnings": warnings }).to_string(),
-        );
+            &serde_json::json!({ "problems": problems, "warnings": warnings, "notes": notes })
+                .to_string(),
+        )?;
         return loaded.map(|_| ()).map_err(|_| CommandError::Reported);
     }
     let loaded = loaded.map_err(CommandError::Configuration)?;
@@ -28,6 +29,5 @@ pub(super) fn run(source: &Source, json: bool) -> Outcome {
         "the configuration is fine"
     } else {
         "the configuration works"
-    });
-    Ok(())
+    })
 }

@@ -9,14 +9,13 @@
 mod hidden;
 mod listing;
 
-use std::io::IsTerminal as _;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use hidden::{definition_context, hidden_warning, warn_hidden};
 
 use super::{
+    confirm::confirm,
     database::with_database,
     outcome::{CommandError, Outcome, load},
     output,
@@ -132,7 +131,8 @@ pub(super) struct NewClient {
     /// The exact redirect URI; repeat for each further one
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
-    /// The authentication method at the token endpoint
+    /// The authentication method at the token endpoint: `none`, `client_secret_basic`,
+    /// `client_secret_post` or `private_key_jwt`
     #[arg(long, value_name = "METHOD", default_value = "none")]
     auth: String,
     /// Scopes it may request, separated by commas
@@ -206,7 +206,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             confirm(
                 *yes,
                 client,
-                "until it is enabled, users cannot sign in to it, and Entree refuses its tokens",
+                "users cannot sign in to the client until it is enabled again, and Entree refuses its tokens",
             )?;
             switch(db, &config, client, false, *json).await
         }
@@ -293,7 +293,7 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
         json!({ "client_id": row.client_id, "state": state }).to_string()
     } else {
         format!("{client} is {state}; every instance follows within three seconds")
-    });
+    })?;
     warn_hidden(config, client);
     Ok(())
 }
@@ -306,7 +306,7 @@ fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcom
         if let (Value::Object(fields), Some(secret)) = (&mut value, secret) {
             fields.insert("client_secret".to_owned(), secret.into());
         }
-        output::print(&value.to_string());
+        output::print(&value.to_string())?;
     } else {
         let rows: Vec<_> = std::iter::once(vec![
             "client_id".to_owned(),
@@ -318,7 +318,7 @@ fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcom
             changed.client.client_secret_sha256.len().to_string(),
         ]])
         .collect();
-        output::print(output::table(&["", ""], &rows).trim_start());
+        output::print(output::table(&["", ""], &rows).trim_start())?;
     }
     if secret.is_some() {
         output::note("the secret is shown only now: it cannot be read again");
@@ -357,8 +357,10 @@ fn change_error(config: &Config, id: &str, error: ClientChangeError, json: bool)
         .any(|client| client.client_id == id);
     match error {
         ClientChangeError::Invalid(problems) if json => {
-            output::print(&json!({ "problems": problems }).to_string());
-            CommandError::Reported
+            let problems = json!({ "problems": problems }).to_string();
+            output::print(&problems)
+                .err()
+                .unwrap_or(CommandError::Reported)
         }
         ClientChangeError::Invalid(problems) => {
             output::problems(&problems, "of the client; nothing was changed");
@@ -388,32 +390,6 @@ fn change_error(config: &Config, id: &str, error: ClientChangeError, json: bool)
         ClientChangeError::ConcurrentChange => CommandError::Message(
             "another operator changed it at the same time: look at it, then try again".to_owned(),
         ),
-    }
-}
-
-/// Asks the operator to type the identifier, which is not typed by mistake. Without a terminal `--yes`
-/// is needed.
-fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(format!(
-            "nothing was changed. After this command {what}: add `--yes` to confirm"
-        )
-        .into());
-    }
-    output::note(&format!(
-        "After this command {what}.\nType {id} to continue:"
-    ));
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    if read.is_ok() && line.trim() == id {
-        Ok(())
-    } else {
-        Err("that is not its identifier: nothing was changed"
-            .to_owned()
-            .into())
     }
 }
 

@@ -38,10 +38,11 @@ impl InstanceLock {
         make_private(dir)?;
         warn_if_open(dir);
         let path = dir.join("entree.lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
             .open(&path)
             .map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
         match file.try_lock() {
@@ -84,6 +85,45 @@ fn warn_if_open(dir: &Path) {
 /// Does nothing where files have no modes.
 #[cfg(not(unix))]
 fn warn_if_open(_dir: &Path) {}
+
+/// Returns the files of the data directory that belong to root, where the directory belongs to another
+/// user: that user's service cannot write them.
+#[cfg(unix)]
+pub(super) fn files_of_root(dir: &Path) -> Vec<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = |path: &Path| fs::metadata(path).map(|meta| meta.uid()).ok();
+    if owner(dir).is_none_or(|uid| uid == 0) {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| owner(path) == Some(0)).collect()
+}
+
+/// Gives what root has made in the data directory to the directory's owner: root may run commands beside
+/// a service of another user (OD-3).
+#[cfg(unix)]
+pub(super) fn give_files_to_owner(dir: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let Ok(meta) = fs::metadata(dir) else {
+        return;
+    };
+    for path in files_of_root(dir) {
+        if let Err(error) = chown(&path, Some(meta.uid()), Some(meta.gid())) {
+            tracing::warn!(path = %path.display(), "stays root's ({error}): chown it to the service's user");
+        }
+    }
+}
+
+/// Returns none where files have no owners.
+#[cfg(not(unix))]
+pub(super) fn files_of_root(_dir: &Path) -> Vec<PathBuf> {
+    Vec::new()
+}
+
+/// Does nothing where files have no owners.
+#[cfg(not(unix))]
+pub(super) fn give_files_to_owner(_dir: &Path) {}
 
 /// Returns the master keys: from the configuration, else from `master.key` in the data directory, which
 /// is made if it does not exist.
@@ -212,7 +252,8 @@ mod tests {
         master_keys(&dir.config()).unwrap();
         let path = dir.0.join("master.key");
         for (wide, refused) in [
-            (0o440, true),
+            // Its group is one of this process (OB-5).
+            (0o440, false),
             (0o404, true),
             (0o644, true),
             (0o700, true),
@@ -254,6 +295,25 @@ mod tests {
                 .collect()
         });
         assert!(keys.windows(2).all(|pair| pair.first() == pair.last()));
+    }
+
+    /// Needs root, as the commands that it is about do; other users can leave nothing of root's.
+    #[test]
+    fn od_3_what_root_makes_belongs_to_the_owner_of_the_directory() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let dir = Dir::new();
+        make_private(&dir.0).unwrap();
+        let file = dir.0.join("entree.db");
+        fs::write(&file, "").unwrap();
+        assert!(files_of_root(&dir.0).is_empty(), "all belong to one user");
+        if chown(&dir.0, Some(4242), Some(4242)).is_err() {
+            return;
+        }
+        assert_eq!(files_of_root(&dir.0), std::slice::from_ref(&file));
+        give_files_to_owner(&dir.0);
+        let meta = fs::metadata(&file).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (4242, 4242));
+        assert!(files_of_root(&dir.0).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
+    confirm::confirm,
     database::{format_time, with_database},
     instance,
     outcome::{CommandError, Outcome, load},
@@ -47,6 +48,9 @@ pub(super) enum Command {
     Revoke {
         /// The key's identifier, as `keys list` shows it
         kid: String,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -93,20 +97,21 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
                 &rotate(db, &masters, &algs).await?,
                 *json,
                 "a successor waits already; nothing was changed",
-            );
-            Ok(())
+            )
         }
-        Command::Revoke { kid, json } => {
+        Command::Revoke { kid, yes, json } => {
+            let words =
+                "that key signs and verifies nothing any more, and its private part is destroyed";
+            let is_there = |key: &KeyInfo| key.kid == *kid && key.state != "compromised";
+            if !Keys::list(db).await?.iter().any(is_there) {
+                return Err(unknown_key());
+            }
+            confirm(*yes, kid, words)?;
             let changes = revoke(db, &masters, kid).await?;
             if changes.is_empty() {
-                return Err(
-                    "no key has this identifier, or it was revoked before: see `entree keys list`"
-                        .to_owned()
-                        .into(),
-                );
+                return Err(unknown_key());
             }
-            print_changes(&changes, *json, "");
-            Ok(())
+            print_changes(&changes, *json, "")
         }
         Command::Rewrap { json } => {
             let count = rewrap(db, &masters).await?;
@@ -114,10 +119,15 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
                 json!({ "rewrapped": count }).to_string()
             } else {
                 rewrapped_text(count)
-            });
-            Ok(())
+            })
         }
     })
+}
+
+fn unknown_key() -> CommandError {
+    "no key has this identifier, or it was revoked before: see `entree keys list`"
+        .to_owned()
+        .into()
 }
 
 /// Returns the configured master keys. It makes none: a fresh one would decrypt nothing.
@@ -184,29 +194,28 @@ const fn state_name(state: KeyState) -> &'static str {
     }
 }
 
-fn print_changes(changes: &[KeyChange], json: bool, nothing: &str) {
+fn print_changes(changes: &[KeyChange], json: bool, nothing: &str) -> Outcome {
     if json {
         let list = changes
             .iter()
             .map(|change| json!({ "kid": change.kid, "state": state_name(change.state) }))
             .collect();
-        output::print(&Value::Array(list).to_string());
+        output::print(&Value::Array(list).to_string())
     } else if changes.is_empty() {
-        output::print(nothing);
+        output::print(nothing)
     } else {
         let rows: Vec<_> = changes
             .iter()
             .map(|change| vec![change.kid.clone(), state_name(change.state).to_owned()])
             .collect();
-        output::print(&output::table(&["KEY", "STATE"], &rows));
+        output::print(&output::table(&["KEY", "STATE"], &rows))
     }
 }
 
 async fn list(db: &Db, json: bool) -> Outcome {
     let keys = Keys::list(db).await?;
     if json {
-        output::print(&Value::Array(keys.iter().map(as_json).collect()).to_string());
-        return Ok(());
+        return output::print(&Value::Array(keys.iter().map(as_json).collect()).to_string());
     }
     let at = |time: Option<_>| time.map(format_time).unwrap_or_default();
     let row = |key: KeyInfo| {
@@ -223,8 +232,7 @@ async fn list(db: &Db, json: bool) -> Outcome {
     output::print(&output::table(
         &["KEY", "ALG", "STATE", "PUBLISHED", "SIGNS SINCE", "UNTIL"],
         &rows,
-    ));
-    Ok(())
+    ))
 }
 
 fn as_json(key: &KeyInfo) -> Value {

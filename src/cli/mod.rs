@@ -7,6 +7,7 @@
 mod audit;
 mod check_config;
 mod clients;
+mod confirm;
 mod database;
 mod doctor;
 mod instance;
@@ -16,15 +17,16 @@ mod open;
 mod openapi;
 mod outcome;
 mod output;
+mod reach;
 mod serve;
 mod sessions;
 mod sign_out;
 mod user_change;
 mod users;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Mode, Source};
 use outcome::Outcome;
@@ -42,7 +44,7 @@ use outcome::Outcome;
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// Configuration file [default: entree.toml in the working directory, if there is one]
+    /// Configuration file [default: entree.toml in the working directory, else /etc/entree/entree.toml]
     ///
     /// ENTREE__SECTION__KEY in the environment wins over the file.
     #[arg(
@@ -137,30 +139,31 @@ struct DevArgs {
 /// arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse_from(identifiers_last(std::env::args_os()))) {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error.report();
+            output::report(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Moves key identifiers that begin with `-` behind a `--`, so that they are not taken for options. Such an
-/// identifier has 43 characters of base64url (RFC 7638 §3); no option has that length.
-fn identifiers_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let is_identifier = |argument: &OsString| {
-        argument.to_str().is_some_and(|text| {
-            let is_base64url = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            text.len() == 43 && text.starts_with('-') && text.chars().all(is_base64url)
-        })
+/// Returns the command line, in which each single value may begin with `-`: identifiers and secrets are
+/// often base64url, whose alphabet has it (OD-1). A list ends at the next option, so its values may not.
+fn command() -> clap::Command {
+    accept_hyphens(Cli::command())
+}
+
+fn accept_hyphens(command: clap::Command) -> clap::Command {
+    let accept = |arg: clap::Arg| {
+        let is_single =
+            arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n == 1.into());
+        let is_list = arg.is_positional() && !matches!(arg.get_action(), clap::ArgAction::Set);
+        arg.allow_hyphen_values(is_single && !is_list)
     };
-    let (identifiers, mut ordered): (Vec<_>, Vec<_>) = arguments.partition(is_identifier);
-    if !identifiers.is_empty() && !ordered.iter().any(|argument| argument == "--") {
-        ordered.push("--".into());
-    }
-    ordered.extend(identifiers);
-    ordered
+    command.mut_args(accept).mut_subcommands(accept_hyphens)
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -196,47 +199,99 @@ const fn mode_of(dev: bool) -> Mode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let matches = command().try_get_matches_from([&["entree"], arguments].concat())?;
+        Cli::from_arg_matches(&matches)
     }
 
     #[test]
-    fn a_key_that_begins_with_a_hyphen_is_no_option() {
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn od_1_identifiers_may_begin_with_a_hyphen() {
         for kid in [
             "-bXnvonyoMhES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
             "-cXnvonyoMhES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
             "--Xnvonyo-hES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
+            "-Q",
         ] {
-            let arguments = ["entree", "keys", "revoke", kid, "--json"].map(OsString::from);
-            let cli = Cli::try_parse_from(identifiers_last(arguments.into_iter()));
-            let is_read = matches!(
-                cli.map(|cli| cli.command),
-                Ok(Command::Keys(keys::Command::Revoke { kid: read, json: true })) if read == kid
-            );
-            assert!(is_read, "{kid}");
+            for arguments in [
+                ["keys", "revoke", kid, "--yes", "--json"],
+                ["keys", "revoke", "--yes", "--json", kid],
+            ] {
+                let is_read = matches!(
+                    parse(&arguments).map(|cli| cli.command),
+                    Ok(Command::Keys(keys::Command::Revoke { kid: read, yes: true, json: true })) if read == kid
+                );
+                assert!(is_read, "{arguments:?}");
+            }
+        }
+    }
+
+    /// OD-1: wherever one value is expected, it may begin with a hyphen.
+    #[test]
+    fn od_1_every_single_value_may_begin_with_a_hyphen() {
+        for arguments in [
+            &["users", "show", "-jo@example.com"][..],
+            &["users", "disable", "-jo@example.com", "--yes"],
+            &["users", "sign-out", "-jo@example.com", "--json"],
+            &[
+                "users",
+                "sign-out",
+                "--connected-with",
+                "-office",
+                "--disconnect",
+            ],
+            &["users", "set", "-jo@example.com", "--name", "-Jo"],
+            &["users", "create", "-jo@example.com", "--role", "-coach"],
+            &[
+                "users",
+                "roles",
+                "set",
+                "-jo@example.com",
+                "coach",
+                "--json",
+            ],
+            &["clients", "show", "-shop", "--json"],
+            &["clients", "set", "-shop", "first_party=true", "--json"],
+            &["clients", "rotate-secret", "-shop", "--finish"],
+            &[
+                "audit",
+                "--request",
+                "-Qx",
+                "--user",
+                "-jo@example.com",
+                "--json",
+            ],
+            &["audit", "--kind", "-x", "--limit", "5"],
+            &["sessions", "list", "--user", "-jo@example.com"],
+        ] {
+            assert!(parse(arguments).is_ok(), "{arguments:?}");
+        }
+        for unknown in [&["keys", "list", "--all"][..], &["users", "list", "-x"]] {
+            assert!(parse(unknown).is_err(), "{unknown:?}");
         }
     }
 
     #[test]
     fn wrong_arguments_are_refused() {
         for bad in [
-            &["entree"][..],
-            &["entree", "dev", "--port", "70000"],
-            &["entree", "fly"],
-            &["entree", "serve", "x"],
+            &[][..],
+            &["dev", "--port", "70000"],
+            &["fly"],
+            &["serve", "x"],
         ] {
-            assert!(Cli::try_parse_from(bad).is_err(), "{bad:?}");
+            assert!(parse(bad).is_err(), "{bad:?}");
         }
-        let refused = Cli::try_parse_from(["entree", "sessions", "revoke", "x"])
+        let refused = parse(&["sessions", "revoke", "x"])
             .err()
             .map(|error| error.to_string());
         assert!(refused.is_some_and(|words| words.contains("write it in full")));
-        assert!(Cli::try_parse_from(["entree", "serve", "--config", "x.toml"]).is_ok());
-        assert!(Cli::try_parse_from(["entree", "dev", "--port", "0", "--data", "d"]).is_ok());
+        assert!(parse(&["serve", "--config", "x.toml"]).is_ok());
+        assert!(parse(&["dev", "--port", "0", "--data", "d"]).is_ok());
     }
 }

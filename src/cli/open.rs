@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::outcome::CommandError;
+use super::{
+    database::{connect, missing_file},
+    outcome::CommandError,
+    reach,
+};
 use crate::{
     app::{App, Macs},
     clock::Clock,
@@ -13,8 +17,8 @@ use crate::{
     error::InfraError,
     key::{ClientKeys, Keys},
     secret::MasterKeys,
-    ticket::{EvictionPolicy, Tickets},
-    web::locale::Texts,
+    ticket::{EvictionPolicy, Space, StoreTls, Tickets},
+    web::{locale::Texts, mount::PathStripping, unnamed_proxy::UnnamedProxy},
 };
 
 /// The attempts to reach the database at start, a second apart: a whole machine may be starting.
@@ -22,6 +26,31 @@ const DATABASE_TRIES: u32 = 30;
 
 /// The key of the PostgreSQL advisory lock of the one instance that keeps tickets in its process.
 const INSTANCE_LOCK: i64 = 0x656e_7472_6566;
+
+/// Refuses a start that would make a master key for signing keys that were made with another one: the
+/// new key opens nothing, and hides that the old one is missing. A database that does not respond
+/// cannot tell; the start waits for it, and then finds keys that do not open.
+pub(super) async fn refuse_lost_master_key(config: &Startup) -> Result<(), String> {
+    let file = config.server.data_dir.join("master.key");
+    let has_key = !config.server.master_key.is_empty() || file.exists();
+    if has_key || missing_file(config).is_some() {
+        return Ok(());
+    }
+    let Ok(db) = connect(config).await else {
+        return Ok(());
+    };
+    // Without a schema there is no list, and no key either.
+    let keys = Keys::list(&db).await.unwrap_or_default();
+    db.close().await;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "there is no master key at {}, and the signing keys in the database were made with one: put it back from \
+         a backup, set server.master_key, or fix server.data_dir",
+        file.display()
+    ))
+}
 
 /// Opens the database, the ticket store and the texts. The transaction, if there is one, holds the lock of the
 /// only instance.
@@ -45,6 +74,8 @@ pub(super) async fn open_app(
         texts,
         macs: Macs::new(masters),
         outbox: Arc::default(),
+        unnamed_proxy: UnnamedProxy::default(),
+        path_stripping: PathStripping::default(),
     };
     Ok((app, single))
 }
@@ -61,12 +92,28 @@ async fn database(
         match open(config, masters, clock.clone()).await {
             Ok(opened) => return Ok(opened),
             Err(error) if error.is_transient() && tries < DATABASE_TRIES => {
-                tracing::warn!(tries, "the database is not available yet: {error}");
+                let why = obstacle(config, &error).await;
+                tracing::warn!(tries, "the database is not available yet: {why}");
                 sleep(Duration::from_secs(1)).await;
                 tries += 1;
             }
-            Err(error) => return Err(format!("the database cannot be used: {error}")),
+            Err(error) => {
+                let why = obstacle(config, &error).await;
+                return Err(format!("the database cannot be used: {why}"));
+            }
         }
+    }
+}
+
+/// Says why the database cannot be used: the step that fails, where one does.
+async fn obstacle(config: &Startup, error: &InfraError) -> String {
+    let url = config.database_url();
+    if !error.is_transient() || url.starts_with("sqlite:") {
+        return error.to_string();
+    }
+    match reach::log_in_to_postgres(&url).await {
+        Ok(()) => error.to_string(),
+        Err(obstacle) => format!("{}; {}", obstacle.what, obstacle.hint),
     }
 }
 
@@ -81,6 +128,7 @@ async fn open(
         clock,
     )
     .await?;
+    db.check_pooler().await?;
     if config.database.migrate {
         db.migrate().await?;
     } else if !db.pending_migrations().await?.is_empty() {
@@ -88,7 +136,11 @@ async fn open(
             "its schema is not up to date: run `entree migrate`, or set database.migrate",
         ));
     }
-    let keys = Keys::open(&db, masters).await?;
+    let unknown = db.unknown_migrations().await?;
+    if !unknown.is_empty() {
+        tracing::warn!(migrations = %unknown.join(" "), "the schema is that of a newer version");
+    }
+    let keys = Keys::open_for_service(&db, masters).await?;
     Ok((db, keys))
 }
 
@@ -120,9 +172,12 @@ async fn only_one(config: &Startup, db: &Db) -> Result<Option<Tx>, CommandError>
 async fn tickets(config: &Startup, masters: &MasterKeys, clock: Clock) -> Result<Tickets, String> {
     let section = &config.tickets;
     if section.url.expose() == "memory:" {
-        return Ok(Tickets::memory(section.memory_entries, clock, masters));
+        return Ok(Tickets::memory(section.max_bytes, clock, masters));
     }
-    let tickets = Tickets::connect(section.url.expose(), &section.prefix, masters)
+    let tickets = StoreTls::read(config)
+        .and_then(|tls| {
+            Tickets::connect_with(section.url.expose(), Space::of(section), tls, masters)
+        })
         .map_err(|error| error.to_string())?;
     match tickets.policy().await {
         Ok(EvictionPolicy::Refuses) => {}

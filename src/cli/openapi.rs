@@ -8,14 +8,12 @@ use super::{outcome::Outcome, output};
 pub(super) fn run(check: Option<&Path>) -> Outcome {
     let document = crate::routes::openapi_public();
     let Some(path) = check else {
-        output::print(document.trim_end());
-        return Ok(());
+        return output::print(document.trim_end());
     };
     let file = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if file.trim_end() == document.trim_end() {
-        output::print(&format!("{} is up to date", path.display()));
-        return Ok(());
+        return output::print(&format!("{} is up to date", path.display()));
     }
     Err(format!(
         "{0} differs from the code: run `entree openapi > {0}`",

@@ -6,8 +6,6 @@ use crate::{
     error::InfraError,
 };
 
-use super::output;
-
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum CommandError {
@@ -40,17 +38,6 @@ impl From<InfraError> for CommandError {
 
 /// The result of a command.
 pub(super) type Outcome = Result<(), CommandError>;
-
-impl CommandError {
-    /// Prints the reason to standard error.
-    pub(super) fn report(&self) {
-        match self {
-            Self::Configuration(problems) => output::problems(problems, "in the configuration"),
-            Self::Message(message) => output::note(&format!("entree: {message}")),
-            Self::Reported => {}
-        }
-    }
-}
 
 /// Parses an argument that is a UUID.
 pub(super) fn parse_uuid(text: &str) -> Result<uuid::Uuid, String> {

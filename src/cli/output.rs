@@ -1,13 +1,29 @@
 //! Printing: the result to standard output, everything else to standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
-use crate::config::Problem;
+use super::outcome::{CommandError, Outcome};
+use crate::{config::Problem, display_text};
 
-/// Prints a line of the result to standard output. A closed pipe is no error of the command.
-pub(super) fn print(text: &str) {
+/// Prints a line of the result to standard output. A reader that closed the pipe, as `head` does, has
+/// what it wanted; any other failed write is an error of the command (OD-5).
+pub(super) fn print(text: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Message(format!(
+            "the result cannot be written to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints why a command failed to standard error.
+pub(super) fn report(error: &CommandError) {
+    match error {
+        CommandError::Configuration(found) => problems(found, "in the configuration"),
+        CommandError::Message(message) => note(&format!("entree: {message}")),
+        CommandError::Reported => {}
+    }
 }
 
 /// Prints a line to standard error.
@@ -63,11 +79,12 @@ pub(super) fn paint(text: &str, colour: &str) -> String {
     format!("\x1b[1;{colour}m{text}\x1b[0m")
 }
 
-/// Returns foreign text for a terminal: control characters are shown, not sent to it.
+/// Returns foreign text for a terminal: control characters and those that turn the direction of text
+/// are shown, not sent to it.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            if c.is_control() {
+            if c.is_control() || display_text::turns_direction(c) {
                 c.escape_default().collect()
             } else {
                 vec![c]

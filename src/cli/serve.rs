@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     instance::{self, InstanceLock},
-    open::open_app,
+    open::{open_app, refuse_lost_master_key},
     outcome::{CommandError, Outcome, block_on, load},
     output,
 };
@@ -53,6 +53,7 @@ pub(super) fn run(source: Source) -> Outcome {
         .map_err(|error| format!("telemetry.otlp_endpoint cannot be used: {error}"))?;
     }
     let _lock = InstanceLock::for_config(config)?;
+    block_on(async { Ok(refuse_lost_master_key(config).await?) })?;
     let masters = instance::master_keys(config)?;
     let done = block_on(async {
         Service::start(source, loaded, logs, &masters)
@@ -94,8 +95,11 @@ impl Service {
         masters: &MasterKeys,
     ) -> Result<Self, CommandError> {
         let dev = source.mode.is_dev();
-        log_warnings(&loaded);
+        for note in &loaded.notes {
+            tracing::info!("{note}");
+        }
         let live = Live::new(loaded.config);
+        live.log_new_warnings(&loaded.warnings);
         let config = live.startup();
         // Bound before anything slow: a port in use is reported at once, and early callers wait
         // instead of failing.
@@ -154,7 +158,9 @@ impl Service {
             [("public", &self.public), ("management", &self.management)]
         {
             tracing::info!(listener, %address, "listening");
-            output::print(&format!("{listener} listener: {url}"));
+            if output::print(&format!("{listener} listener: {url}")).is_err() {
+                tracing::warn!(listener, "standard output cannot be written");
+            }
         }
         if dev {
             let url = &self.app.public_url;
@@ -202,15 +208,6 @@ impl Listening {
         if !self.task.is_finished() {
             let _ = (&mut self.task).await;
         }
-    }
-}
-
-fn log_warnings(loaded: &Loaded) {
-    for warning in &loaded.warnings {
-        tracing::warn!(key = warning.key, "{warning}");
-    }
-    for note in &loaded.notes {
-        tracing::info!("{note}");
     }
 }
 

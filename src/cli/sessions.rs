@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    confirm::confirm,
     database::{find_user, format_time, with_database},
     outcome::{CommandError, Outcome, parse_uuid},
     output,
@@ -41,13 +42,24 @@ pub(super) enum Command {
         /// The identifier of the session, `sid` in tokens
         #[arg(value_parser = parse_uuid)]
         session: Uuid,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     with_database(source, async |db| match command {
         Command::List { user, limit, json } => list(db, user.as_deref(), *limit, *json).await,
-        Command::Revoke { session } => revoke(db, *session).await,
+        Command::Revoke { session, yes, json } => {
+            let words = "the browser of this session is signed out";
+            find_live(db, *session).await?;
+            confirm(*yes, &session.to_string(), words)?;
+            revoke(db, *session, *json).await
+        }
     })
 }
 
@@ -69,8 +81,7 @@ async fn list(db: &Db, user: Option<&str>, limit: u64, json: bool) -> Outcome {
             .iter()
             .map(|(session, user)| as_json(session, user))
             .collect();
-        output::print(&Value::Array(list).to_string());
-        return Ok(());
+        return output::print(&Value::Array(list).to_string());
     }
     let rows: Vec<Vec<String>> = list
         .iter()
@@ -88,23 +99,13 @@ async fn list(db: &Db, user: Option<&str>, limit: u64, json: bool) -> Outcome {
     output::print(&output::table(
         &["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"],
         &rows,
-    ));
-    Ok(())
+    ))
 }
 
 /// Ends a session and records it in the audit log, in one unit of work.
-async fn revoke(db: &Db, id: Uuid) -> Outcome {
+async fn revoke(db: &Db, id: Uuid, json: bool) -> Outcome {
+    let owner = find_live(db, id).await?.user_id;
     let tx = db.begin().await?;
-    let row = session::Entity::find_by_id(id)
-        .one(tx.conn())
-        .await
-        .map_err(InfraError::from)?;
-    let not_found = || {
-        CommandError::Message(
-            "no live session has that identifier: see `entree sessions list`".to_owned(),
-        )
-    };
-    let owner = row.ok_or_else(not_found)?.user_id;
     if !crate::session::end(&tx, owner, id).await? {
         return Err(not_found());
     }
@@ -115,8 +116,25 @@ async fn revoke(db: &Db, id: Uuid) -> Outcome {
         .record(&tx)
         .await?;
     tx.commit().await?;
-    output::print("ended");
-    Ok(())
+    output::print(&if json {
+        json!({ "ended": id }).to_string()
+    } else {
+        "ended".to_owned()
+    })
+}
+
+fn not_found() -> CommandError {
+    "no live session has that identifier: see `entree sessions list`"
+        .to_owned()
+        .into()
+}
+
+async fn find_live(db: &Db, id: Uuid) -> Result<session::Model, CommandError> {
+    let row = session::Entity::find_by_id(id)
+        .filter(session::Column::RevokedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(db.clock().now()));
+    let row = row.one(db.read()).await.map_err(InfraError::from)?;
+    row.ok_or_else(not_found)
 }
 
 /// Returns the live sessions of one user or of all, the newest first.
@@ -162,9 +180,9 @@ mod tests {
     async fn a_session_is_ended_once_and_leaves_the_list() {
         let (_file, db, user, session) = database().await;
         assert_eq!(list_live(&db, Some(user.id), 10).await.unwrap().len(), 1);
-        revoke(&db, session.id).await.unwrap();
+        revoke(&db, session.id, false).await.unwrap();
         assert!(list_live(&db, None, 10).await.unwrap().is_empty());
-        assert!(revoke(&db, session.id).await.is_err());
+        assert!(revoke(&db, session.id, false).await.is_err());
         let events = entity::audit_event::Entity::find()
             .all(db.read())
             .await

@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    confirm::confirm,
     database::find_user,
     outcome::{CommandError, Outcome},
     output,
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     audit::{self, Event, Kind},
     db::Db,
+    login::device,
     session,
     user::{self, identity},
 };
@@ -31,6 +33,9 @@ pub(super) struct Target {
     /// Disconnect these accounts too, even where one is the last sign-in method
     #[arg(long, requires = "connected_with", conflicts_with = "user")]
     disconnect: bool,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,6 +48,16 @@ struct SignedOut {
 }
 
 pub(super) async fn run(db: &Db, target: &Target) -> Outcome {
+    let named = target.connected_with.as_deref().or(target.user.as_deref());
+    let words = if target.disconnect {
+        "every user of this provider is signed out everywhere and disconnected from it"
+    } else {
+        "every session, every grant to an application and every known device ends"
+    };
+    if let Some(user) = &target.user {
+        find_user(db, user).await?;
+    }
+    confirm(target.yes, named.unwrap_or_default(), words)?;
     let done = sign_out(db, target).await?;
     let text = if target.json {
         json!({ "signed_out": done.users, "disconnected": done.accounts }).to_string()
@@ -60,8 +75,7 @@ pub(super) async fn run(db: &Db, target: &Target) -> Outcome {
         };
         format!("{} {users} signed out{rest}", done.users)
     };
-    output::print(&text);
-    Ok(())
+    output::print(&text)
 }
 
 async fn sign_out(db: &Db, target: &Target) -> Result<SignedOut, CommandError> {
@@ -96,6 +110,7 @@ async fn end_access(db: &Db, user: Uuid) -> Outcome {
     let tx = db.begin().await?;
     user::bump_epoch(&tx, user).await?;
     session::end_all(&tx, user).await?;
+    device::end_all(&tx, user).await?;
     Event::new(Kind::SignedOut)
         .user(user)
         .reason(audit::BY_OPERATOR)

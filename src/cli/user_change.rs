@@ -12,8 +12,9 @@ use super::{
 use crate::{
     audit::{self, Event, Kind},
     db::Db,
+    login::device,
     session,
-    user::{self, Address, EmailTarget, User, UserState},
+    user::{self, Address, EmailTarget, NameError, User, UserState},
 };
 
 #[derive(Debug, Subcommand)]
@@ -82,16 +83,20 @@ pub(super) async fn set_roles(db: &Db, who: &str, roles: &[String], json: bool) 
 
 /// Sets a display name, or removes it.
 pub(super) async fn set_name(db: &Db, who: &str, name: &str, json: bool) -> Outcome {
-    let name = name.trim();
-    if name.chars().count() > user::MAX_NAME || name.chars().any(char::is_control) {
-        let most = user::MAX_NAME;
-        return Err(
-            format!("this is not a name: use one line of at most {most} characters").into(),
-        );
-    }
+    let name = match user::parse_name(name) {
+        Ok(name) => Some(name),
+        Err(NameError::Empty) => None,
+        Err(NameError::Invisible | NameError::Character | NameError::TooLong) => {
+            let most = user::MAX_NAME;
+            return Err(format!(
+                "this is not a name: use one visible line of at most {most} characters"
+            )
+            .into());
+        }
+    };
     let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_name(&tx, user.id, Some(name).filter(|name| !name.is_empty())).await?;
+    user::set_name(&tx, user.id, name.as_deref()).await?;
     Event::new(Kind::UserNameSet)
         .user(user.id)
         .reason(audit::BY_OPERATOR)
@@ -101,13 +106,14 @@ pub(super) async fn set_name(db: &Db, who: &str, name: &str, json: bool) -> Outc
     show(db, who, json).await
 }
 
-/// Disables a user: no sign-in, no token, and every session ends.
+/// Disables a user: no sign-in, no token, and every session and known device ends.
 pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
     user::set_state(&tx, user.id, UserState::Disabled).await?;
     user::bump_epoch(&tx, user.id).await?;
     session::end_all(&tx, user.id).await?;
+    device::end_all(&tx, user.id).await?;
     Event::new(Kind::UserDisabled)
         .user(user.id)
         .reason(audit::BY_OPERATOR)
@@ -117,7 +123,7 @@ pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     show(db, who, json).await
 }
 
-/// Re-enables a user. Ended sessions stay ended.
+/// Re-enables a user. Ended sessions and devices stay ended.
 pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
     let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
@@ -131,7 +137,7 @@ pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
     show(db, who, json).await
 }
 
-async fn find_changeable(db: &Db, who: &str) -> Result<User, CommandError> {
+pub(super) async fn find_changeable(db: &Db, who: &str) -> Result<User, CommandError> {
     let user = find_user(db, who).await?;
     if user.state == UserState::Deleted {
         Err("this user is deleted: nothing was changed"
@@ -155,8 +161,7 @@ async fn show(db: &Db, who: &str, json: bool) -> Outcome {
             if roles.is_empty() { "none" } else { roles }
         )
     };
-    output::print(&text);
-    Ok(())
+    output::print(&text)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    confirm::confirm,
     database::{find_user, format_time, user_state, with_database},
     outcome::Outcome,
     output, sessions, sign_out, user_change,
@@ -66,15 +67,18 @@ pub(super) enum Command {
     /// Change the roles in a user's tokens
     #[command(subcommand)]
     Roles(user_change::Roles),
-    /// Disable a user: no sign-in, no token, and every session ends
+    /// Disable a user: no sign-in, no token, and every session and known device ends
     Disable {
         /// `sub` as tokens carry it, or a verified email address
         user: String,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Sign users out everywhere: every session and every grant to an application ends
+    /// Sign users out everywhere: every session, grant to an application and known device ends
     ///
     /// Access tokens that were issued expire by themselves within token.access_seconds.
     SignOut(sign_out::Target),
@@ -102,7 +106,12 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             user_change::set_roles(db, user, roles, *json).await
         }
         Command::SignOut(target) => sign_out::run(db, target).await,
-        Command::Disable { user, json } => user_change::disable(db, user, *json).await,
+        Command::Disable { user, yes, json } => {
+            let words = "the user is signed out everywhere and cannot sign in until re-enabled";
+            user_change::find_changeable(db, user).await?;
+            confirm(*yes, user, words)?;
+            user_change::disable(db, user, *json).await
+        }
         Command::Enable { user, json } => user_change::enable(db, user, *json).await,
     })
 }
@@ -124,8 +133,7 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
             .iter()
             .map(|(user, addresses)| user_json(user, addresses))
             .collect();
-        output::print(&Value::Array(list).to_string());
-        return Ok(());
+        return output::print(&Value::Array(list).to_string());
     }
     let rows: Vec<Vec<String>> = list
         .iter()
@@ -147,8 +155,7 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
     output::print(&output::table(
         &["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"],
         &rows,
-    ));
-    Ok(())
+    ))
 }
 
 async fn show_user(db: &Db, user: &str, json: bool) -> Outcome {
@@ -164,8 +171,7 @@ async fn show_user(db: &Db, user: &str, json: bool) -> Outcome {
                 .collect();
             fields.insert("sessions".to_owned(), Value::Array(list));
         }
-        output::print(&value.to_string());
-        return Ok(());
+        return output::print(&value.to_string());
     }
     let mut rows = vec![
         vec!["sub".to_owned(), user.public_id.to_string()],
@@ -184,8 +190,7 @@ async fn show_user(db: &Db, user: &str, json: bool) -> Outcome {
         live.iter()
             .map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]),
     );
-    output::print(output::table(&["", ""], &rows).trim_start());
-    Ok(())
+    output::print(output::table(&["", ""], &rows).trim_start())
 }
 
 async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, InfraError> {

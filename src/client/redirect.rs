@@ -3,8 +3,8 @@
 
 use crate::config::Client;
 
-/// A redirect URI that its client has registered. Only [`VerifiedRedirect::check`] creates one, so
-/// that a redirect to an unchecked URI does not compile.
+/// An address that its client has registered. Only [`VerifiedRedirect::check`] and
+/// [`VerifiedRedirect::home_of`] create one, so that a redirect to an unchecked URI does not compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedRedirect(String);
 
@@ -20,6 +20,18 @@ impl VerifiedRedirect {
             .iter()
             .any(matches)
             .then(|| Self(given.to_owned()))
+    }
+
+    /// OD-9: returns the home page of a client: its `client_uri`, or the root of the web site of its
+    /// first redirect URI. An app with a scheme or a free port of its own has none.
+    #[must_use]
+    pub fn home_of(client: &Client) -> Option<Self> {
+        if !client.client_uri.is_empty() {
+            return Some(Self(client.client_uri.clone()));
+        }
+        let url = url::Url::parse(client.redirect_uris.first()?).ok()?;
+        let is_site = url.scheme() == "https" || url.scheme() == "http" && url.port().is_some();
+        is_site.then(|| Self(format!("{}/", url.origin().ascii_serialization())))
     }
 
     /// Returns the URI as the client sent it.

@@ -24,9 +24,12 @@ changed_keys! {
         connections_per_network, single_instance, drain_seconds, tls
     }
     database: DatabaseSection "database." { url, max_connections, migrate }
-    tickets: Tickets "tickets." { url, prefix, memory_entries }
+    tickets: Tickets "tickets." {
+        url, prefix, max_bytes, ca_file, client_cert_file, client_key_file
+    }
     mail: Mail "mail." {
-        transport, host, port, tls, ca_file, username, password, from, concurrency, timeout_seconds
+        transport, host, port, tls, ca_file, username, password, from, concurrency, ceiling_per_minute,
+        ceiling_times_normal, timeout_seconds
     }
     telemetry: Telemetry "telemetry." { format, otlp_endpoint, traces_per_mille }
     management: Management "management." { listen }
@@ -35,7 +38,7 @@ changed_keys! {
     }
     reloadable_telemetry: ReloadableTelemetry "telemetry." { level }
     reloadable_sections: Reloadable "" {
-        magic_link, session, token, limits, api, clients, providers; server, telemetry, stored
+        magic_link, session, token, limits, api, clients, resources, providers; server, telemetry, stored
     }
 }
 

@@ -8,6 +8,7 @@ mod clients;
 mod limits;
 mod mail;
 mod providers;
+mod resources;
 mod server;
 mod stores;
 mod values;
@@ -45,6 +46,7 @@ pub(super) fn check(config: &Config, mode: &Mode) -> Findings {
         public_url,
         &mut findings,
     );
+    resources::check(reloadable, public_url, &mut findings);
     providers::check(&reloadable.providers, &mut findings);
     limits::check(reloadable, &mut findings.section("limits"));
     check_telemetry(config, &mut findings.section("telemetry"));

@@ -51,6 +51,51 @@ pub enum Alg {
     RS256,
 }
 
+/// A claim about the user that ID tokens can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdTokenClaim {
+    Name,
+    Locale,
+    UpdatedAt,
+    Email,
+    EmailVerified,
+    Roles,
+}
+
+impl IdTokenClaim {
+    pub const ALL: [Self; 6] = [
+        Self::Name,
+        Self::Locale,
+        Self::UpdatedAt,
+        Self::Email,
+        Self::EmailVerified,
+        Self::Roles,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Locale => "locale",
+            Self::UpdatedAt => "updated_at",
+            Self::Email => "email",
+            Self::EmailVerified => "email_verified",
+            Self::Roles => "roles",
+        }
+    }
+
+    /// The scope that the claim belongs to (OIDC Core §5.4).
+    #[must_use]
+    pub const fn scope(self) -> Option<&'static str> {
+        match self {
+            Self::Name | Self::Locale | Self::UpdatedAt => Some("profile"),
+            Self::Email | Self::EmailVerified => Some("email"),
+            Self::Roles => None,
+        }
+    }
+}
+
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +103,9 @@ pub struct Client {
     pub client_id: String,
     /// The name that users see.
     pub name: String,
+    /// The address where users open the client (RFC 7591 §2).
+    #[serde(default)]
+    pub client_uri: String,
     /// Exact redirect URIs. The port is free for loopback addresses (RFC 8252 §7.3).
     #[serde(default)]
     pub redirect_uris: Vec<String>,
@@ -94,9 +142,13 @@ pub struct Client {
     /// Further audiences that the client may request by `resource` (RFC 8707).
     #[serde(default)]
     pub resources: Vec<String>,
-    /// First-party clients have no consent page and may use the sign-in API.
+    /// First-party clients have no consent page.
     #[serde(default)]
     pub first_party: bool,
+    /// Whether the client may begin sign-ins at `/api/v1` and `/api/v2`: an app that draws its own
+    /// form (OA-11). First-party clients without a secret only.
+    #[serde(default)]
+    pub app_sign_in: bool,
     /// The browser origins that may call the API and the token endpoint.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
@@ -107,6 +159,13 @@ pub struct Client {
     /// The scopes that the client may request.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,
+    /// Claims that its ID tokens have whenever their scope was granted, for clients that never ask
+    /// userinfo.
+    #[serde(default)]
+    pub id_token_claims: Vec<IdTokenClaim>,
+    /// Whether a user without a name is asked for one before the client gets a response.
+    #[serde(default)]
+    pub require_name: bool,
     /// Whether the client opens our pages in a pop-up.
     #[serde(default)]
     pub uses_popups: bool,

@@ -50,6 +50,7 @@ fn read_config(sections: &mut Sections) -> Config {
             limits: sections.read("limits"),
             api: sections.read("api"),
             clients: sections.read("clients"),
+            resources: sections.read("resources"),
             stored: StoredClients::default(),
             providers: sections.read("providers"),
         },
@@ -186,7 +187,8 @@ impl Recovery<'_> {
         }
         let first = self.attempts.remove(&key).map(|attempt| attempt.message);
         let what = hint::misfit(&path, first.as_deref().unwrap_or(message));
-        self.record(Problem::new(&key, what, hint::example(&path)));
+        let message = first.as_deref().unwrap_or(message);
+        self.record(Problem::new(&key, what, hint::fix(&path, message)));
         if path.is_element() || self.substitutes.contains_key(&key) {
             self.substitute(&path, message);
         } else {

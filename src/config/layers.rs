@@ -31,6 +31,7 @@ refresh_tokens = "always"
 token_endpoint_auth_method = "none"
 audience = "http://127.0.0.1:8082"
 first_party = true
+app_sign_in = true
 allowed_origins = ["http://127.0.0.1:8081"]
 id_token_signed_response_alg = "ES256"
 "#;
@@ -87,11 +88,11 @@ impl Layers {
         problems: &mut Vec<Problem>,
     ) {
         for (name, value) in env {
-            let Some(path) = name.strip_prefix(ENV_PREFIX) else {
+            let Some(path) = path_of_variable(name) else {
+                problems.extend(misspelt_variable(name));
                 continue;
             };
-            let path = path.to_lowercase();
-            let steps: Vec<&str> = path.split("__").collect();
+            let steps: Vec<&str> = path.split('.').collect();
             if put(&mut self.root, &steps, value) {
                 self.env_texts.insert(steps.join("."));
             } else {
@@ -103,8 +104,8 @@ impl Layers {
         }
     }
 
-    /// Replaces each `KEY_file` by the content of the file.
-    pub(super) fn add_secret_files(&mut self, problems: &mut Vec<Problem>) {
+    /// Replaces each `KEY_file` by the content of the file. Returns warnings.
+    pub(super) fn add_secret_files(&mut self, problems: &mut Vec<Problem>) -> Vec<Problem> {
         // A list from the environment is still a text; its elements may name files.
         for list in ["clients", "providers"] {
             if let Some(Value::String(text)) = self.root.get(list)
@@ -114,7 +115,9 @@ impl Layers {
                 self.env_texts.remove(list);
             }
         }
-        secret_files::read_all(&mut self.root, problems);
+        let found = secret_files::read_all(&mut self.root);
+        problems.extend(found.problems);
+        found.warnings
     }
 
     /// Adds the command line and, in `entree dev`, a client if there is none. Returns notes on what
@@ -158,6 +161,23 @@ impl Layers {
         self.env_texts.remove(&format!("{section}.{key}"));
         put(&mut self.root, &[section, key], value);
     }
+}
+
+/// Returns the path of the setting that an environment variable is for: `server.listen` for
+/// `ENTREE__SERVER__LISTEN`.
+pub(super) fn path_of_variable(name: &str) -> Option<String> {
+    let path = name.strip_prefix(ENV_PREFIX)?;
+    Some(path.to_lowercase().replace("__", "."))
+}
+
+/// A variable with one underscore in place of the first two would be ignored, and its setting missed.
+/// Names without any double underscore are no settings: `ENTREE_CONFIG`, or what a container platform
+/// sets for a service called entree.
+fn misspelt_variable(name: &str) -> Option<Problem> {
+    let rest = name.strip_prefix("ENTREE_")?;
+    let hint = format!("Write {ENV_PREFIX}{rest}.");
+    rest.contains("__")
+        .then(|| Problem::new(name, "has one underscore after ENTREE", hint))
 }
 
 /// Merges tables key by key. Any other value replaces the one below.

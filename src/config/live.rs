@@ -1,11 +1,16 @@
 //! The configuration in force: read without a lock, replaced atomically.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 
 use super::{
     changed,
+    problem::Problem,
+    providers::Provider,
     settings::{Config, Reloadable, Startup},
     stored_clients::StoredClients,
 };
@@ -18,6 +23,10 @@ pub struct Live {
     /// Held during a replacement: the file and the database are followed by different tasks.
     replacing: Arc<Mutex<()>>,
     followed: Arc<tokio::sync::Mutex<Option<i64>>>,
+    /// By the id of a provider: how often it was removed, or became another party.
+    departures: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// The warnings about the configuration that the log has.
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// The difference that a new configuration makes.
@@ -37,7 +46,21 @@ impl Live {
             current: Arc::new(ArcSwap::from_pointee(config.reloadable)),
             replacing: Arc::default(),
             followed: Arc::default(),
+            departures: Arc::default(),
+            warned: Arc::default(),
         }
+    }
+
+    /// Logs the warnings that the configuration of before did not have: each is written once, and
+    /// again only when it comes back (OC-12).
+    pub fn log_new_warnings(&self, warnings: &[Problem]) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            if !warned.contains(&warning.to_string()) {
+                tracing::warn!(key = warning.key, "{warning}");
+            }
+        }
+        *warned = warnings.iter().map(ToString::to_string).collect();
     }
 
     /// Returns the settings that were read at start.
@@ -72,9 +95,44 @@ impl Live {
         let changed = changed::in_reloadable(&old, &new);
         if !changed.is_empty() {
             new.stored = old.stored.clone();
-            self.current.store(Arc::new(new));
+            let new = Arc::new(new);
+            self.current.store(Arc::clone(&new));
+            // Last: what is cached meanwhile is cached for the count of before.
+            self.count_departures(&old.providers, &new.providers);
         }
         changed
+    }
+
+    /// A provider that is switched off stays the party that it was.
+    fn count_departures(&self, old: &[Provider], new: &[Provider]) {
+        let is_kept = |old: &Provider| {
+            new.iter().filter(|new| new.id == old.id).any(|new| {
+                let enabled = old.enabled;
+                old.is_same_party(&Provider {
+                    enabled,
+                    ..new.clone()
+                })
+            })
+        };
+        let mut departures = self
+            .departures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for gone in old.iter().filter(|old| !is_kept(old)) {
+            *departures.entry(gone.id.clone()).or_default() += 1;
+        }
+    }
+
+    /// Returns how often the provider of this id was removed, or became another party: what was
+    /// cached under another number is of another provider (OC-11).
+    #[must_use]
+    pub fn departures(&self, provider: &str) -> u64 {
+        self.departures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(provider)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Puts the clients of the database into force in one step. Everything else stays as it is.

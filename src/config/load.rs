@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     check,
     deserialize::deserialize,
-    layers::Layers,
+    layers::{self, Layers},
     mode::Mode,
     problem::{self, Problem},
     settings::Config,
@@ -14,20 +14,28 @@ use super::{
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "entree.toml";
 
+/// The file that is read if none is named and the working directory has none: that of the shipped
+/// systemd unit and image, so that commands beside them find it (OD-3).
+const SYSTEM_FILE: &str = "/etc/entree/entree.toml";
+
+/// The note on a configuration without clients, which may all be in the database.
+const NO_CLIENTS: &str = "No client is configured: add a block of [[clients]] for each application, or register it \
+                          with `entree clients create`.";
+
 /// A configuration without problems.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
-    /// What `entree dev` assumed.
+    /// What was assumed, or may be missing.
     pub notes: Vec<String>,
 }
 
 /// The sources of the configuration, kept so that it can be read again.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// `--config`. None: `entree.toml`, if it exists.
+    /// `--config`. None: `entree.toml`, or `/etc/entree/entree.toml`, if it exists.
     pub file: Option<PathBuf>,
     /// The environment. Only names that begin with `ENTREE__` count.
     pub env: Vec<(String, String)>,
@@ -51,7 +59,27 @@ impl Source {
     /// The path of the file that is read.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+        let system = Path::new(SYSTEM_FILE);
+        let default = Path::new(DEFAULT_FILE);
+        self.file.as_deref().unwrap_or_else(|| {
+            let is_system = !self.mode.is_dev() && !default.exists() && system.exists();
+            if is_system { system } else { default }
+        })
+    }
+
+    /// Names the environment variable of each problem whose setting comes from the environment.
+    fn with_sources(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
+        for problem in &mut problems {
+            let variable = self.env.iter().find_map(|(name, _)| {
+                let rest = problem.key.strip_prefix(&layers::path_of_variable(name)?)?;
+                let is_same = rest.is_empty() || rest.starts_with(['.', '[']);
+                is_same.then(|| format!("{name}{rest}"))
+            });
+            if let Some(variable) = variable {
+                problem.key = variable;
+            }
+        }
+        problems
     }
 
     /// Reads and checks the configuration.
@@ -65,24 +93,29 @@ impl Source {
         let is_file_known = file.is_ok();
         problems.extend(file.err());
         layers.add_environment(&self.env, &mut problems);
-        layers.add_secret_files(&mut problems);
-        let notes = layers.add_command_line(&self.mode);
+        let mut warnings = layers.add_secret_files(&mut problems);
+        let mut notes = layers.add_command_line(&self.mode);
         let mut config = deserialize(layers, &mut problems);
         if !is_file_known {
             // What the checks would call missing may be in that file.
-            return Err(problems);
+            return Err(self.with_sources(problems));
         }
         let findings = check::check(&config, &self.mode);
         problem::add_unrelated(&mut problems, findings.problems);
         if !problems.is_empty() {
-            return Err(problems);
+            return Err(self.with_sources(problems));
+        }
+        warnings.extend(findings.warnings);
+        let warnings = self.with_sources(warnings);
+        if config.reloadable.clients.is_empty() {
+            notes.push(NO_CLIENTS.to_owned());
         }
         for client in &mut config.reloadable.clients {
             client.hash_secret();
         }
         Ok(Loaded {
             config,
-            warnings: findings.warnings,
+            warnings,
             notes,
         })
     }

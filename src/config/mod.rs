@@ -19,7 +19,9 @@ mod master_key;
 mod mode;
 mod problem;
 pub mod providers;
+mod resource;
 mod secret_files;
+mod secret_mode;
 mod settings;
 mod stored_clients;
 pub(crate) mod tls_certificate;
@@ -30,7 +32,7 @@ pub(crate) mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Alg, Client, ClientAuth, GrantType, RefreshTokens};
+pub use client::{Alg, Client, ClientAuth, GrantType, IdTokenClaim, RefreshTokens};
 pub use client_block::{ClientBlock, client_definition};
 pub use live::{Change, Live};
 pub use load::{Loaded, Source};
@@ -38,7 +40,8 @@ pub use master_key::parse_master_key;
 pub use mode::Mode;
 pub use problem::Problem;
 pub use providers::Provider;
-pub(crate) use secret_files::mode_if_too_open;
+pub use resource::{AccessTokenTyp, Resource};
+pub(crate) use secret_mode::mode_if_too_open;
 pub use settings::{
     Api, Budget, Config, DatabaseSection, Limits, MagicLink, Mail, MailTransport, Management,
     Reloadable, ReloadableServer, ReloadableTelemetry, Server, Session, SignUp, SmtpTls, Startup,

@@ -109,7 +109,7 @@ impl Section<'_> {
     /// Adds a problem unless the number is within its bounds.
     pub(super) fn range(&mut self, value: u64, bounds: RangeInclusive<u64>, key: impl Display) {
         let (low, high) = (bounds.start(), bounds.end());
-        let what = format!("is not between {low} and {high}");
+        let what = format!("is {value}");
         let hint = format!("Set a number from {low} to {high}.");
         self.require(bounds.contains(&value), key, &what, &hint);
     }

@@ -7,7 +7,7 @@ mod presets;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secret::Text;
 
@@ -59,13 +59,14 @@ pub struct Provider {
     /// apple: the identifier of the team.
     #[serde(default)]
     pub team_id: String,
-    /// apple: the identifier of the private key.
+    /// The identifier of the private key. Required for apple.
     #[serde(default)]
     pub key_id: String,
-    /// apple: the private key, PKCS#8 in PEM.
+    /// The private key with which we authenticate, PKCS#8 in PEM: for apple, and for
+    /// `private_key_jwt`.
     #[serde(default)]
     pub private_key: Text,
-    /// How we authenticate at the token endpoint of the provider.
+    /// How we authenticate at the token endpoint of the provider. Unset: as its metadata supports.
     #[serde(default)]
     pub auth: Option<ProviderAuth>,
     /// The accepted signature algorithms of ID tokens.
@@ -101,6 +102,10 @@ pub struct Provider {
     /// Hosts, beside that of the issuer, of the endpoints.
     #[serde(default)]
     pub extra_hosts: Vec<String>,
+    /// The audiences that an ID token may have beside us, if its `azp` is us: other applications at
+    /// this provider, as Zitadel lists those of a project.
+    #[serde(default)]
+    pub additional_audiences: Vec<String>,
     /// Whether every ID token must have `kid`.
     #[serde(default)]
     pub require_kid: bool,
@@ -184,14 +189,16 @@ pub const ICONS: [&str; 7] = [
     "github",
 ];
 
-/// How we authenticate at a token endpoint (RFC 6749 §2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How we authenticate at a token endpoint (RFC 6749 §2.3.1, OpenID Connect Core §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProviderAuth {
     /// Identifier and secret in the Authorization header.
     Basic,
     /// Identifier and secret in the form.
     Post,
+    /// A token that we sign with `private_key`.
+    PrivateKeyJwt,
 }
 
 /// Signature algorithms of upstream ID tokens (RFC 7518 §3.1, RFC 8037 §3.1). Never none, never

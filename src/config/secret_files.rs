@@ -4,7 +4,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::problem::Problem;
+use super::{
+    problem::Problem,
+    secret_mode::{Access, access},
+};
 
 /// The keys that are secrets, by section or list.
 const SECRETS: [(&str, &str); 8] = [
@@ -26,24 +29,33 @@ pub(super) fn is_secret<'a>(mut path: impl Iterator<Item = &'a str>) -> bool {
     })
 }
 
+/// What is wrong with files, and what is risky.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
 /// Replaces each `KEY_file` by `KEY` with the content of the file.
-pub(super) fn read_all(root: &mut Table, problems: &mut Vec<Problem>) {
+pub(super) fn read_all(root: &mut Table) -> Found {
+    let mut found = Found::default();
     for (section, key) in SECRETS {
         match root.get_mut(section) {
-            Some(Value::Table(table)) => read_into(table, section, key, problems),
+            Some(Value::Table(table)) => read_into(table, section, key, &mut found),
             Some(Value::Array(elements)) => {
                 for (at, element) in elements.iter_mut().enumerate() {
                     if let Value::Table(table) = element {
-                        read_into(table, &format!("{section}[{at}]"), key, problems);
+                        read_into(table, &format!("{section}[{at}]"), key, &mut found);
                     }
                 }
             }
             _ => {}
         }
     }
+    found
 }
 
-fn read_into(table: &mut Table, section: &str, key: &str, problems: &mut Vec<Problem>) {
+fn read_into(table: &mut Table, section: &str, key: &str, found: &mut Found) {
     let Some(path) = table.remove(&format!("{key}_file")) else {
         return;
     };
@@ -51,18 +63,30 @@ fn read_into(table: &mut Table, section: &str, key: &str, problems: &mut Vec<Pro
         |what: String, hint: String| Problem::new(format!("{section}.{key}_file"), what, hint);
     if table.get(key).is_some_and(has_value) {
         let hint = format!("Remove {section}.{key} or {section}.{key}_file.");
-        return problems.push(problem(format!("is set beside {section}.{key}"), hint));
+        return found
+            .problems
+            .push(problem(format!("is set beside {section}.{key}"), hint));
     }
     let Value::String(path) = path else {
         let hint = "Write the path of a file in double quotes.";
-        return problems.push(problem("must be a string".to_owned(), hint.to_owned()));
+        return found
+            .problems
+            .push(problem("must be a string".to_owned(), hint.to_owned()));
     };
     if path.is_empty() {
         return;
     }
-    match read(Path::new(&path), key) {
+    let path = Path::new(&path);
+    if access(path) == Access::Mounted {
+        let what = "names a file that every user of this machine may read (mode 0444)";
+        let hint = "In a container of its own that is no risk. Elsewhere use mode 0400, or 0440 with a group of the service.";
+        found
+            .warnings
+            .push(problem(what.to_owned(), hint.to_owned()));
+    }
+    match read(path, key) {
         Ok(value) => drop(table.insert(key.to_owned(), value)),
-        Err((what, hint)) => problems.push(problem(what, hint)),
+        Err((what, hint)) => found.problems.push(problem(what, hint)),
     }
 }
 
@@ -74,14 +98,16 @@ fn has_value(value: &Value) -> bool {
     }
 }
 
-/// Returns the content of a secret's file without its final line break. Only its owner may read the
-/// file of a master key.
+/// Returns the content of a secret's file without its final line break. A file that others may read
+/// is refused (OB-5).
 fn read(path: &Path, key: &str) -> Result<Value, (String, String)> {
-    if key.contains("master_key")
-        && let Some(mode) = mode_if_too_open(path)
-    {
+    if let Access::Open(mode) = access(path) {
         let what = format!("names a file that others may read (mode {mode:04o})");
-        return Err((what, format!("Run `chmod 0400 {}`.", path.display())));
+        let hint = format!(
+            "Run `chmod 0400 {}` as the user of the service; in Kubernetes set `defaultMode: 0440` and `fsGroup`.",
+            path.display()
+        );
+        return Err((what, hint));
     }
     let text = std::fs::read_to_string(path).map_err(|error| {
         let hint = "Name a text file that the user of the service may read. Relative paths begin at its working directory.";
@@ -98,19 +124,4 @@ fn read(path: &Path, key: &str) -> Result<Value, (String, String)> {
         return Ok(Value::Array(keys.map(Value::from).collect()));
     }
     Ok(Value::from(text))
-}
-
-/// Returns the mode of a file if others than its owner may read or write it, or if it is
-/// executable.
-#[cfg(unix)]
-pub(crate) fn mode_if_too_open(path: &Path) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & !0o600 != 0).then_some(mode)
-}
-
-/// Where files have no modes, the access lists of the system decide.
-#[cfg(not(unix))]
-pub(crate) fn mode_if_too_open(_path: &Path) -> Option<u32> {
-    None
 }

@@ -33,7 +33,7 @@ impl File {
     fn new(text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("entree-config-{}", public_id()));
         std::fs::write(&path, text).unwrap();
-        Self(path)
+        Self(path).mode(0o600)
     }
 
     fn mode(self, mode: u32) -> Self {
@@ -161,7 +161,7 @@ fn a_problem_has_a_hint_and_never_shows_a_value() {
     assert_eq!(at("mail.passwrod").hint, "Did you mean `password`?");
     assert_eq!(
         at("mail.port").to_string(),
-        "mail.port must be a whole number from 0 to 65535, not a string. Write, for example: port = 0"
+        "mail.port must be a whole number from 0 to 65535, not a string. Write, for example: port = 587"
     );
     let problems = load_text("[[clients]]\ngrant_types = [\"implicit\"]", &[]).unwrap_err();
     let at = |key| problems.iter().find(|problem| problem.key == key).unwrap();
@@ -182,6 +182,7 @@ fn what_works_but_deserves_a_look_is_a_warning() {
             .collect::<Vec<_>>()
     };
     let text = "
+        server.trusted_proxies = [\"127.0.0.1/32\"]
         mail.tls = \"none\"
         mail.host = \"mail.example.com\"
         magic_link.lifetime_seconds = 1200
@@ -195,7 +196,8 @@ fn what_works_but_deserves_a_look_is_a_warning() {
             "magic_link.lifetime_seconds"
         ]
     );
-    assert_eq!(warned_keys("mail.tls = \"none\""), [""; 0], "loopback");
+    let loopback = "mail.tls = \"none\"\nserver.trusted_proxies = [\"127.0.0.1/32\"]";
+    assert_eq!(warned_keys(loopback), [""; 0], "loopback");
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn a_certificate_needs_its_key_and_an_https_url() {
 
     let with_url = |text: &str, url| load_text(text, &[("ENTREE__SERVER__PUBLIC_URL", url)]);
     let problems = with_url(&both, "http://127.0.0.1:8080").unwrap_err();
-    assert_eq!(keys(&problems), ["server.public_url"]);
+    assert_eq!(keys(&problems), ["ENTREE__SERVER__PUBLIC_URL"]);
     let warnings = with_url(&both, "https://other.example.com")
         .unwrap()
         .warnings;
@@ -262,6 +264,8 @@ fn the_example_file_has_every_key_with_its_default() {
     let mut expected = Config::default();
     expected.startup.server.public_url = "https://login.example.com".to_owned();
     expected.startup.mail.from = "Entree <login@example.com>".to_owned();
+    let proxies = ["127.0.0.1/32", "::1/128"];
+    expected.startup.server.trusted_proxies = proxies.map(|net| net.parse().unwrap()).to_vec();
     let client: Client = toml::from_str(
         "client_id = \"lessons-web\"\nname = \"Lessons\"\n\
          audience = \"https://api.lessons.example.com\"\n\

@@ -181,12 +181,16 @@ impl Reloader {
 
     fn apply(&self, loaded: Loaded, trigger: ReloadTrigger) {
         let change = self.live.reload(loaded.config);
-        for warning in &loaded.warnings {
-            tracing::warn!(key = warning.key, "{warning}");
-        }
-        for key in &change.needs_restart {
-            tracing::warn!(key, "changed in the configuration, but needs a restart");
-        }
+        let hint = "Restart the service.";
+        let mut warnings = loaded.warnings;
+        warnings.extend(change.needs_restart.iter().map(|key| {
+            Problem::new(
+                *key,
+                "has changed in the configuration and needs a restart",
+                hint,
+            )
+        }));
+        self.live.log_new_warnings(&warnings);
         if !change.applied.is_empty() || trigger == ReloadTrigger::Signal {
             (self.on_change)(&self.live.get(), &change);
             let changed = change.applied.join(" ");

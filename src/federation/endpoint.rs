@@ -18,10 +18,12 @@ use super::{
     },
     linking::{
         confirm::{self, CONFIRM_FORM},
-        disconnect, pending,
+        disconnect,
+        pending::{self, PendingLinkSource},
     },
     provider::Providers,
     respond::respond,
+    step::StepError,
 };
 use crate::{
     app::App,
@@ -29,6 +31,7 @@ use crate::{
         PageError, RequestContext,
         first_party::TokenIssuer,
         form::PostedForm,
+        lookup::{find_pending, follow_sign_in},
         page_error,
         provider_buttons::{SIGN_IN_FORM, connect_form, disconnect_form, sign_in_form_context},
     },
@@ -45,9 +48,10 @@ pub(crate) async fn start_flow(
     body: Body,
 ) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["txn", "intent", "email", "form_token"])?;
+        follow_sign_in(app, &mut context, &params).await;
         let form = StartForm {
             provider: &id,
             intent: check_start_form(app, request, &context, &params, &id)?,
@@ -93,8 +97,9 @@ fn check_start_form(
 #[handler]
 pub(crate) async fn app_resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
+        follow_sign_in(app, &mut context, &params).await;
         let step = app_flow::complete::resume(app, &context, params.required("txn", 43)?).await;
         respond(app, &context, step).await
     })
@@ -105,19 +110,38 @@ pub(crate) async fn app_resume(Data(app): Data<&App>, request: &Request) -> Resp
 #[handler]
 pub(crate) async fn link_question(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
         let (handle, flow) = (
             params.optional_within("link", 43)?,
             params.optional_within("flow", 36)?,
         );
-        let step = match pending::find(app, &context, handle, flow).await {
+        let found = pending::find(app, &context, handle, flow).await;
+        follow_source(app, &mut context, &found).await;
+        let step = match found {
             Ok(source) => confirm::question(app, &context, &source).await,
             Err(error) => Err(error),
         };
         respond(app, &context, step).await
     })
     .await
+}
+
+/// Lets the pages about a pending link look as those of the sign-in that it came from (OC-3).
+async fn follow_source(
+    app: &App,
+    context: &mut RequestContext,
+    found: &Result<PendingLinkSource, StepError>,
+) {
+    match found {
+        Ok(PendingLinkSource::Flow(flow, _)) => context.follow_flow(app, flow),
+        Ok(PendingLinkSource::Ticket(_, link)) => {
+            if let Ok(Some(pending)) = find_pending(app, context, link.txn.as_deref()).await {
+                context.follow(app, &pending);
+            }
+        }
+        Err(_) => {}
+    }
 }
 
 /// `POST /login/identity`: the user's answer.
@@ -128,7 +152,7 @@ pub(crate) async fn link_decision(
     body: Body,
 ) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["link", "flow", "decision", "form_token"])?;
         let (handle, flow) = (
@@ -152,9 +176,17 @@ pub(crate) async fn link_decision(
                 });
             }
         };
-        let step = match pending::find(app, &context, handle, flow).await {
+        let found = pending::find(app, &context, handle, flow).await;
+        follow_source(app, &mut context, &found).await;
+        let step = match found {
             Ok(source) => confirm::decide(app, &context, &source, agreed).await,
             Err(error) => Err(error),
+        };
+        let step = match step {
+            Err(StepError::NoPendingLink) => {
+                confirm::repeat(app, &context, (handle, flow), agreed).await
+            }
+            step => step,
         };
         respond(app, &context, step).await
     })

@@ -118,6 +118,8 @@ refusal_codes! {
     AtHash = "up_at_hash" => InvalidResponse,
     /// The `sub` claim of the ID token is missing or malformed.
     Sub = "up_sub" => InvalidResponse,
+    /// Userinfo refused the access token that the provider issued.
+    UserinfoHttp = "up_userinfo_http" => InvalidResponse,
     /// The userinfo response belongs to another subject.
     UserinfoSub = "up_userinfo_sub" => InvalidResponse,
     /// A claim has the wrong type.
@@ -130,10 +132,18 @@ refusal_codes! {
     Denied = "up_denied" => Declined,
     /// The provider reports a temporary failure of its own.
     ProviderFault = "up_provider_error" => ProviderFault,
+    /// The provider is busy or under maintenance.
+    ProviderBusy = "up_provider_error" => ProviderBusy,
+    /// The user is not signed in at the provider, which shows no page for that.
+    LoginRequired = "up_provider_error" => LoginRequired,
+    /// The provider needs something of the user, and shows no page for that.
+    InteractionRequired = "up_provider_error" => InteractionRequired,
     /// The provider answered with an unknown error.
     ProviderError = "up_provider_error" => InvalidResponse,
-    /// The provider reports that our client is misconfigured.
+    /// Our settings for the provider cannot be used.
     Misconfigured = "up_misconfigured" => Misconfigured,
+    /// A browser brought an error that says that our client is misconfigured. Anyone can write one.
+    ReportedMisconfigured = "up_misconfigured_reported" => ReportedMisconfigured,
     /// The provider is not configured, is switched off, or has another issuer now.
     ProviderDisabled = "up_provider_disabled" => ProviderDisabled,
     /// The ticket store is unavailable.
@@ -159,9 +169,13 @@ enum RefusalPage {
     WrongMethod,
     Declined,
     ProviderFault,
+    ProviderBusy,
+    LoginRequired,
+    InteractionRequired,
     ProviderUnavailable,
     InvalidResponse,
     Misconfigured,
+    ReportedMisconfigured,
     Unusable,
     StoreUnavailable,
     AccountNotAllowed,
@@ -177,7 +191,11 @@ enum RefusalPage {
 impl RefusalPage {
     const fn status(self) -> u16 {
         match self {
-            Self::Declined | Self::ProviderFault => 200,
+            Self::Declined
+            | Self::ProviderFault
+            | Self::ProviderBusy
+            | Self::LoginRequired
+            | Self::InteractionRequired => 200,
             Self::TryAgain => 400,
             Self::AccountNotAllowed
             | Self::ProviderDisabled
@@ -186,7 +204,7 @@ impl RefusalPage {
             | Self::StaleSession => 403,
             Self::WrongMethod => 405,
             Self::SessionChanged | Self::LinkTaken | Self::LastMethod => 409,
-            Self::InvalidResponse | Self::Misconfigured => 502,
+            Self::InvalidResponse | Self::Misconfigured | Self::ReportedMisconfigured => 502,
             Self::ProviderUnavailable | Self::Unusable | Self::StoreUnavailable => 503,
         }
     }
@@ -197,9 +215,14 @@ impl RefusalPage {
             Self::WrongMethod => "upstream-method",
             Self::Declined => "upstream-denied",
             Self::ProviderFault => "upstream-trouble",
+            Self::ProviderBusy => "upstream-busy",
+            Self::LoginRequired => "upstream-login",
+            Self::InteractionRequired => "upstream-interaction",
             Self::ProviderUnavailable => "upstream-away",
             Self::InvalidResponse => "upstream-answer",
-            Self::Misconfigured | Self::Unusable => "upstream-misconfigured",
+            Self::Misconfigured | Self::ReportedMisconfigured | Self::Unusable => {
+                "upstream-misconfigured"
+            }
             // The outage is ours and not the provider's: sign-in by email does not work either.
             Self::StoreUnavailable => "error-away",
             Self::AccountNotAllowed => "upstream-account",
@@ -218,9 +241,14 @@ impl RefusalPage {
             Self::TryAgain => "upstream-again-connecting",
             Self::Declined => "upstream-denied-connecting",
             Self::ProviderFault => "upstream-trouble-connecting",
+            Self::ProviderBusy => "upstream-busy-connecting",
+            Self::LoginRequired => "upstream-login-connecting",
+            Self::InteractionRequired => "upstream-interaction-connecting",
             Self::ProviderUnavailable => "upstream-away-connecting",
             Self::InvalidResponse => "upstream-answer-connecting",
-            Self::Misconfigured | Self::Unusable => "upstream-misconfigured-connecting",
+            Self::Misconfigured | Self::ReportedMisconfigured | Self::Unusable => {
+                "upstream-misconfigured-connecting"
+            }
             Self::AccountNotAllowed => "upstream-account-connecting",
             Self::ProviderDisabled => "upstream-off-connecting",
             other => other.stem(),
@@ -258,7 +286,7 @@ impl RefusalCode {
     }
 
     /// UE-01, DJ-07: whether only the operator can resolve it, because the provider or our settings
-    /// are wrong.
+    /// are wrong. What a browser reports is no proof of that.
     #[must_use]
     pub const fn alerts(self) -> bool {
         matches!(

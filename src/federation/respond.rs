@@ -7,7 +7,7 @@ use super::{
     app::complete::OpenAppPage,
     flow::start::LeavePage,
     linking::confirm::{CONFIRM_FORM, ConfirmPage},
-    refusal,
+    refusal::{self, Refusal},
     step::{Continuation, LinkQuestion, Step, StepError},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     login::{
         PageError, RequestContext,
         context::see_other,
+        done::Done,
         lookup::refuse_pending_link,
         page::{ContinuePage, ErrorPage},
         provider_buttons::display_name,
@@ -31,9 +32,13 @@ pub async fn respond(
     match step {
         Ok(step) => Ok(render(app, context, step)),
         Err(StepError::Refused(refused)) => {
-            let current = context.current.as_ref();
-            let (error, provider) = (&refused.error, refused.provider.as_str());
-            refusal::record(app, &context.caller, current, error, provider).await?;
+            let refusal = Refusal {
+                error: &refused.error,
+                provider: &refused.provider,
+                current: context.current.as_ref(),
+                has_flow: refused.has_flow,
+            };
+            refusal::record(app, &context.caller, refusal).await?;
             refusal::render(app, context, &refused).await
         }
         Err(StepError::NoPendingLink) => Err(refuse_pending_link(app, context).await?),
@@ -73,8 +78,9 @@ fn render(app: &App, context: &RequestContext, step: Step) -> Response {
                 client: &client_name,
                 href: &url,
             };
-            render_page(&page, context.page_options)
+            render_page(&page, &context.page_options)
         }
+        Step::Disconnected => Done::Disconnected.redirect(app, context),
         Step::SignedOut => context.without_session_cookie(see_other("/logged-out")),
         Step::Redirect { path } => see_other(&path),
     }
@@ -117,9 +123,10 @@ fn render_own_account(context: &RequestContext, provider: &str) -> Response {
         title: localizer.text_with("upstream-own-title", &arguments),
         message: localizer.text_with("upstream-own", &arguments),
         parameter: None,
+        again: None,
         next_href: Some("/account"),
         next_label: Some(localizer.text("upstream-back-account")),
         reference: None,
     };
-    render_page(&page, context.page_options)
+    render_page(&page, &context.page_options)
 }

@@ -6,7 +6,9 @@
 use super::error::FederationError;
 use crate::{
     app::App,
-    login::{PageError, RequestContext, finish::SignedIn, lookup::find_pending},
+    login::{
+        PageError, RequestContext, client_home::with_client, finish::SignedIn, lookup::find_pending,
+    },
     secret::Plain,
 };
 
@@ -33,6 +35,8 @@ pub enum Step {
     OwnAccount { provider: String },
     /// The app gets its code at `url` once the user presses a button.
     OpenApp { client_name: String, url: String },
+    /// An account was disconnected, and the session stays.
+    Disconnected,
     /// The session ended together with the account that it came from.
     SignedOut,
     /// The browser goes to another path of ours.
@@ -67,9 +71,11 @@ impl Continuation {
             .as_ref()
             .map(|pending| pending.resumed_by)
             .unwrap_or_default();
+        let client_id = pending.map(|pending| pending.client_id);
+        let path = format!("{}?txn={txn}", resumed_by.resume_path());
         Ok(Self::Page {
-            url: format!("{}?txn={txn}", resumed_by.resume_path()),
-            client_id: pending.map(|pending| pending.client_id),
+            url: with_client(&path, client_id.as_deref()),
+            client_id,
         })
     }
 }
@@ -113,11 +119,27 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// A refusal of a request that belongs to a flow, or to a user who is signed in.
     pub fn refused(error: impl Into<FederationError>, provider: &str, return_to: ReturnTo) -> Self {
         Self::Refused(RefusedStep {
             error: error.into(),
             provider: provider.to_owned(),
             return_to,
+            has_flow: true,
+        })
+    }
+
+    /// A refusal of a request that belongs to no flow of ours: any stranger can cause it.
+    pub fn refused_without_flow(
+        error: impl Into<FederationError>,
+        provider: &str,
+        return_to: ReturnTo,
+    ) -> Self {
+        Self::Refused(RefusedStep {
+            error: error.into(),
+            provider: provider.to_owned(),
+            return_to,
+            has_flow: false,
         })
     }
 }
@@ -135,18 +157,31 @@ pub struct RefusedStep {
     /// The provider's id, as the path has it.
     pub provider: String,
     pub return_to: ReturnTo,
+    /// Whether a flow of ours was refused. Without one, and without a session, the refusal has no
+    /// row in the audit log (ST-17).
+    pub has_flow: bool,
 }
 
 /// Where the user goes from the page of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReturnTo {
-    /// UE-02: the sign-in page, with the client's request that still waits.
+    /// UE-02: the sign-in page, with the client's request that still waits. A client whose request
+    /// is not known here any more is named alone.
     SignIn {
         txn: Option<String>,
+        client_id: Option<String>,
     },
     Account,
     /// The rest of a sign-in by email that succeeded, at this path.
     Continue(String),
     /// The app, at this URL with an error that it understands.
     App(String),
+}
+
+impl ReturnTo {
+    /// The sign-in page, of no client.
+    pub const SIGN_IN: Self = Self::SignIn {
+        txn: None,
+        client_id: None,
+    };
 }

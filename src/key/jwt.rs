@@ -109,6 +109,10 @@ pub(super) fn verify_hint<'k>(
     issuer: &str,
 ) -> Result<Claims, TokenError> {
     let claims = verify_signature(token, find, "JWT")?;
+    // An access token for an API that wants `JWT` (OC-5).
+    if claims.contains_key("client_id") {
+        return Err(TokenError::Type);
+    }
     check_issuer(&claims, issuer)?;
     check_subject(&claims)?;
     Ok(claims)

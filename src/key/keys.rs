@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use entity::signing_key::State;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::{
     jwt::{self, Claims, ExpectedToken, TokenError},
@@ -30,6 +31,9 @@ use crate::{
     secret::{MasterKeys, Sealer},
 };
 
+/// The pause after a first key could not be made.
+const FIRST_KEY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Signing stops while the clock is further behind the last signature, in milliseconds (ST-13).
 const MAX_STEP_BACK: i64 = 5_000;
 
@@ -45,6 +49,8 @@ pub(super) struct Inner {
     pub(super) snapshot: ArcSwap<Snapshot>,
     /// Allows one reload at a time, so that older rows never replace newer ones.
     reloading: tokio::sync::Mutex<()>,
+    /// Wakes those that wait for the first keys.
+    changed: Notify,
     /// When `snapshot` was last confirmed by the database, in seconds since `started`.
     pub(super) confirmed_at: AtomicI64,
     started: Instant,
@@ -77,6 +83,35 @@ impl Keys {
     /// [`InfraError::Internal`], with words that help, if a private key does not open (a wrong
     /// master key), if a row was altered, or if jsonwebtoken was used before [`super::install`].
     pub async fn open(db: &Db, masters: &MasterKeys) -> Result<Self, InfraError> {
+        let keys = Self::load(db, masters).await?;
+        for alg in ALGS {
+            keys.make_if_missing(alg).await?;
+        }
+        Ok(keys)
+    }
+
+    /// Loads the keys as [`Keys::open`] does, but makes a first RS256 key in the background: a new
+    /// instance listens at once, and only what needs that key waits for it
+    /// ([`Keys::until_complete`], SP-6).
+    ///
+    /// # Errors
+    /// As [`Keys::open`].
+    pub async fn open_for_service(db: &Db, masters: &MasterKeys) -> Result<Self, InfraError> {
+        let keys = Self::load(db, masters).await?;
+        keys.make_if_missing(Alg::ES256).await?;
+        if !keys.has_active(Alg::RS256) {
+            let keys = keys.clone();
+            tokio::spawn(async move {
+                while let Err(error) = keys.make_if_missing(Alg::RS256).await {
+                    tracing::warn!("the first RS256 key could not be made, trying again: {error}");
+                    tokio::time::sleep(FIRST_KEY_PAUSE).await;
+                }
+            });
+        }
+        Ok(keys)
+    }
+
+    async fn load(db: &Db, masters: &MasterKeys) -> Result<Self, InfraError> {
         if !provider::is_installed() {
             return Err(InfraError::internal(
                 "jsonwebtoken was used before key::install(): call it first in main",
@@ -88,26 +123,42 @@ impl Keys {
                 master: masters.sealer(seal::WRAP),
                 snapshot: ArcSwap::from_pointee(Snapshot::empty()),
                 reloading: tokio::sync::Mutex::default(),
+                changed: Notify::new(),
                 confirmed_at: AtomicI64::new(0),
                 started: Instant::now(),
                 signed_at: AtomicI64::new(i64::MIN),
             }),
         };
         keys.reload().await?;
-        for alg in ALGS {
-            if keys.inner.snapshot.load().active(alg).is_none() {
-                keys.make_first(alg).await?;
-            }
-        }
         Ok(keys)
     }
 
-    async fn make_first(&self, alg: Alg) -> Result<(), InfraError> {
+    /// Makes a first key, unless there is one.
+    async fn make_if_missing(&self, alg: Alg) -> Result<(), InfraError> {
+        if self.has_active(alg) {
+            return Ok(());
+        }
         let new_key = row::make(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         lifecycle::insert_first(&tx, new_key).await?;
         tx.commit().await?;
         self.reload().await
+    }
+
+    fn has_active(&self, alg: Alg) -> bool {
+        self.inner.snapshot.load().active(alg).is_some()
+    }
+
+    /// Waits until there is a key for each algorithm: at once, but during the first second of the
+    /// first start. Not to be awaited within a unit of work, which the first key may wait for.
+    pub async fn until_complete(&self) {
+        loop {
+            let changed = self.inner.changed.notified();
+            if ALGS.into_iter().all(|alg| self.has_active(alg)) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Reads the keys again, for a job that runs every few seconds: one query, and no more if
@@ -124,6 +175,7 @@ impl Keys {
             self.inner
                 .snapshot
                 .store(Arc::new(Snapshot::load(rows, self.master(), &old)?));
+            self.inner.changed.notify_waiters();
         }
         self.inner.confirmed_at.store(started, Ordering::Relaxed);
         Ok(())
@@ -142,8 +194,9 @@ impl Keys {
     /// in the header.
     ///
     /// # Errors
-    /// [`InfraError::Unavailable`] while the clock is more than 5 s behind the last signature, or
-    /// if the keys have not been confirmed for so long that others may be in use.
+    /// [`InfraError::Unavailable`] while the clock is more than 5 s behind the last signature, if
+    /// the keys have not been confirmed for so long that others may be in use, or while the first
+    /// key is made.
     pub fn sign<C: Serialize>(
         &self,
         alg: Alg,
@@ -155,7 +208,10 @@ impl Keys {
         let snapshot = self.inner.snapshot.load();
         let key = snapshot
             .active(alg)
-            .ok_or_else(|| InfraError::internal(format!("no active {} key", alg_name(alg))))?;
+            .ok_or_else(|| InfraError::Unavailable {
+                dependency: "signing keys",
+                cause: format!("there is no active {} key yet", alg_name(alg)),
+            })?;
         let pair = key
             .pair
             .as_ref()
@@ -269,3 +325,6 @@ impl Keys {
         &self.inner.master
     }
 }
+
+#[cfg(test)]
+mod tests;

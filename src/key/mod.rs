@@ -23,7 +23,7 @@ pub use foreign::ForeignToken;
 pub use jwt::{Claims, ExpectedToken, TokenError};
 pub use keys::Keys;
 pub use lifecycle::KeyChange;
-pub use pair::sign_es256;
+pub use pair::sign_with_pkcs8;
 pub use provider::install;
 pub use remote::ClientKeys;
 pub use row::KeyInfo;

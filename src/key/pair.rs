@@ -100,11 +100,11 @@ impl SigningPair {
     }
 }
 
-/// Returns the ES256 signature of `message` with a PKCS#8 key from the configuration (RFC 7518
-/// §3.4), or nothing if it is no such key.
+/// Returns the signature of `message` with a PKCS#8 key from the configuration (RFC 7518 §3.3,
+/// §3.4), or nothing if it is no key for `alg`.
 #[must_use]
-pub fn sign_es256(pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-    SigningPair::parse(Alg::ES256, pkcs8)?.sign(message)
+pub fn sign_with_pkcs8(alg: Alg, pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    SigningPair::parse(alg, pkcs8)?.sign(message)
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub struct Tokens {
     pub refresh_token: Option<String>,
     /// The granted scopes.
     pub scope: String,
+    /// After a sign-in by email: the secret of this device. Keep it beside the tokens and after they
+    /// have ended, and send it with each later login for this address: then no stranger's requests
+    /// or wrong codes keep this device from its emails.
+    #[oai(skip_serializing_if_is_none)]
+    pub device_secret: Option<String>,
 }
 
 impl From<IssuedTokens> for Tokens {
@@ -43,6 +48,7 @@ impl From<IssuedTokens> for Tokens {
             id_token: issued.id_token,
             refresh_token: issued.refresh_token,
             scope: issued.scope,
+            device_secret: None,
         }
     }
 }

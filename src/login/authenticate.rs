@@ -4,6 +4,7 @@
 //! mailbox creates a user and never joins one (ST-01). A linked account finds its user.
 
 use super::{
+    device,
     evidence::{EmailEvidence, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
     notify::notify,
 };
@@ -238,6 +239,7 @@ async fn reset_access(
 ) -> Result<User, InfraError> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
     let ended = identity::unlink_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
+    device::end_all(tx, user.id).await?;
     if ended > 0 {
         notify(
             tx,

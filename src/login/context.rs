@@ -9,25 +9,40 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
-    device, evidence::BrowserState, finish::SignedIn, flow::FlowHolder, page_error::PageError,
-    pending::Requester,
+    device,
+    evidence::BrowserState,
+    finish::SignedIn,
+    flow::{Flow, FlowHolder},
+    page_error::PageError,
+    pending::{PendingRequest, Requester},
 };
 use crate::{
     app::App,
     client,
     config::Reloadable,
+    error::InfraError,
+    limit::{self, Sender},
     secret::{Hash, Plain},
     session::{self, CurrentSession},
+    ticket::Payer,
     web::{
+        again::TryAgain,
         caller::Caller,
         cookie::{CookieKind, Cookies},
         locale::Localizer,
+        look::PageLook,
         page::PageOptions,
     },
 };
 
 /// How long a browser keeps its pre-login cookie.
 const PRE_LOGIN_TTL: Duration = Duration::from_secs(86_400);
+
+/// How long a page shows what its form held.
+const ENTRY_TTL: Duration = Duration::from_secs(600);
+
+/// How long a page may take to say what was done.
+const DONE_TTL: Duration = Duration::from_secs(60);
 
 /// What a page endpoint knows of its request.
 #[derive(Debug)]
@@ -42,19 +57,26 @@ pub struct RequestContext {
     pub pre: Plain,
     /// The device cookie.
     pub device: Option<Plain>,
+    /// The cookie that holds what a refused form held.
+    pub entry: Option<String>,
+    /// The cookie that says what was done a moment ago.
+    pub(super) done: Option<String>,
+    /// How the user sends this request again.
+    pub again: Option<TryAgain>,
     /// The session that the browser is signed in with.
     pub current: Option<CurrentSession>,
     pub(super) had_pre: bool,
     /// The hash of the session cookie.
     pub(super) sid: Option<Hash>,
     cookies: Cookies,
+    look: PageLook,
 }
 
 impl RequestContext {
     /// Reads the cookies and finds the session.
     ///
     /// # Errors
-    /// [`PageError::UnusableCookie`] for two different values of a cookie (BS-06).
+    /// [`PageError::CookieConflict`] for two different values of a cookie (BS-06).
     pub async fn load(app: &App, request: &Request, ui_locales: &str) -> Result<Self, PageError> {
         let cookies = Cookies::new(&app.public_url);
         let pre = cookies.read(request, CookieKind::Pre)?;
@@ -65,15 +87,63 @@ impl RequestContext {
         context.pre = pre.unwrap_or(context.pre);
         context.sid = sid.map(|sid| sid.hash());
         context.device = device;
+        let entry = cookies.read_text(request, CookieKind::Entry);
+        context.entry = entry.ok().flatten().map(str::to_owned);
+        let done = cookies.read_text(request, CookieKind::Done);
+        context.done = done.ok().flatten().map(str::to_owned);
         if !ui_locales.is_empty() {
-            let accepted = &context.caller.accept_language;
-            context.localizer = app.texts.negotiate(ui_locales, accepted);
+            context.follow_client(app, ui_locales, None);
         }
         if let Some(sid) = &context.sid {
             let (now, limits) = (app.clock().now(), &context.config.session);
             context.current = session::find_by_cookie(app.db.read(), sid, now, limits).await?;
         }
         Ok(context)
+    }
+
+    /// Returns who is charged for what this request stores: the user who is signed in, or the
+    /// network.
+    #[must_use]
+    pub fn payer(&self) -> Payer {
+        match &self.current {
+            Some(current) => Payer::User(current.user.id),
+            None => Payer::Network(self.caller.ip),
+        }
+    }
+
+    /// Counts a request that is stored until the user has signed in: each takes space in the ticket store.
+    ///
+    /// # Errors
+    /// [`PageError::TooManyRequests`] once the budgets are spent.
+    pub async fn check_store_budget(&self, app: &App) -> Result<(), PageError> {
+        let device = self.known_device(app).await?;
+        let sender = self.sender(device.as_ref());
+        match limit::authorize(&app.tickets, sender, &self.config.limits).await? {
+            Some(wait) => Err(PageError::TooManyRequests(wait)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the device of this browser, if it signed in here before, with whatever address.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn known_device(&self, app: &App) -> Result<Option<Hash>, InfraError> {
+        let Some(device) = self.device.as_ref().map(Plain::hash) else {
+            return Ok(None);
+        };
+        let now = app.clock().now();
+        let is_known = device::signed_in_before(app.db.read(), &device, now).await?;
+        Ok(is_known.then_some(device))
+    }
+
+    /// Returns the sender of this request, as budgets count it.
+    #[must_use]
+    pub const fn sender<'a>(&self, known_device: Option<&'a Hash>) -> Sender<'a> {
+        Sender {
+            caller: self.caller.ip,
+            known_device,
+        }
     }
 
     /// The context of a request whose cookies are not read: a POST of another site (CF-04).
@@ -87,19 +157,46 @@ impl RequestContext {
             caller,
             config: app.config.get(),
             device: None,
+            entry: None,
+            done: None,
+            again: TryAgain::of(request),
             current: None,
             had_pre: false,
             sid: None,
             cookies: Cookies::new(&app.public_url),
+            look: PageLook::of(request),
         }
+    }
+
+    /// Gives the pages of this request the language and the options of a client's request. They
+    /// hold on every page of its sign-in, error pages included (OC-3).
+    pub fn follow(&mut self, app: &App, pending: &PendingRequest) {
+        self.follow_client(app, &pending.ui_locales, Some(&pending.client_id));
+    }
+
+    /// Does the same for the sign-in that a flow belongs to.
+    pub fn follow_flow(&mut self, app: &App, flow: &Flow) {
+        self.follow_client(app, &flow.locale, flow.client_id.as_deref());
+    }
+
+    /// Does the same for a client that suggests these languages (`ui_locales`).
+    pub fn follow_client(&mut self, app: &App, ui_locales: &str, client_id: Option<&str>) {
+        let accepted = &self.caller.accept_language;
+        self.localizer = app.texts.negotiate(ui_locales, accepted);
+        self.page_options = self.page_options_for_client(client_id);
+        self.look.set(&self.localizer, self.page_options.clone());
     }
 
     /// Returns the options of a page that belongs to a client's request, if one is named: a window
     /// that the client opened must not lose its opener on the way.
     #[must_use]
     pub fn page_options_for_client(&self, client_id: Option<&str>) -> PageOptions {
-        let client = client_id.and_then(|id| client::find(&self.config, id));
+        let Some(id) = client_id else {
+            return self.page_options.clone();
+        };
+        let client = client::find(&self.config, id);
         self.page_options
+            .clone()
             .with_popups(client.is_some_and(|client| client.uses_popups))
     }
 
@@ -118,6 +215,28 @@ impl RequestContext {
         }
     }
 
+    /// Returns the secret that the session gets once this browser has answered the question
+    /// `question`. It is made of the secret that the browser has, so that a repeated answer gets the
+    /// same one, and no other browser does (ST-04). Returns none without a session cookie.
+    #[must_use]
+    pub fn next_session_secret(&self, app: &App, session: Uuid, question: &[u8]) -> Option<Plain> {
+        let sid = self.sid.as_ref()?;
+        let parts = [b"next sid", question, session.as_bytes(), sid.as_bytes()];
+        Some(app.macs.repeats.secret(&parts))
+    }
+
+    /// Returns the live session of the browser's cookie as it is now.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn reload_session(&self, app: &App) -> Result<Option<CurrentSession>, InfraError> {
+        let Some(sid) = &self.sid else {
+            return Ok(None);
+        };
+        let (now, limits) = (app.clock().now(), &self.config.session);
+        session::find_by_cookie(app.db.read(), sid, now, limits).await
+    }
+
     #[must_use]
     pub fn session_id(&self) -> Option<Uuid> {
         self.current.as_ref().map(|current| current.session.id)
@@ -130,6 +249,12 @@ impl RequestContext {
             browser: self.had_pre.then(|| self.pre.hash()),
             session: self.current.as_ref().map(|current| &current.session),
         }
+    }
+
+    /// Returns whether the browser sent a cookie that says who it is.
+    #[must_use]
+    pub const fn has_cookies(&self) -> bool {
+        self.had_pre || self.sid.is_some() || self.device.is_some()
     }
 
     /// Adds the pre-login cookie, if the browser had none.
@@ -156,6 +281,42 @@ impl RequestContext {
             (CookieKind::Dev, &signed_in.device, Some(device::RETENTION)),
         ] {
             self.set_cookie(&mut response, kind, value, ttl);
+        }
+        self.without_entry(response)
+    }
+
+    /// Adds what a refused form held, for the page after the redirect.
+    #[must_use]
+    pub fn with_entry(&self, mut response: Response, entry: &str) -> Response {
+        let cookie = (self.cookies).set_text(CookieKind::Entry, entry, ENTRY_TTL);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+
+    /// Deletes what a refused form held, if the browser has it.
+    #[must_use]
+    pub fn without_entry(&self, mut response: Response) -> Response {
+        if self.entry.is_some() {
+            let cookie = self.cookies.delete(CookieKind::Entry);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// Adds what was done, for the page after the redirect.
+    #[must_use]
+    pub(super) fn with_done(&self, mut response: Response, done: &str) -> Response {
+        let cookie = self.cookies.set_text(CookieKind::Done, done, DONE_TTL);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+
+    /// Deletes what was done, if the browser has it: it is said once.
+    #[must_use]
+    pub fn without_done(&self, mut response: Response) -> Response {
+        if self.done.is_some() {
+            let cookie = self.cookies.delete(CookieKind::Done);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response
     }

@@ -74,6 +74,8 @@ pub struct IdentityEvidence<'a> {
     pub identity: &'a Identity,
     /// The account as the provider describes it now.
     pub account: &'a UpstreamAccount,
+    /// Its address, with its key: the browser is known for it if the user has verified it.
+    pub address: Option<(&'a Address, &'a Hash)>,
     /// The authentication methods that the provider reports, separated by spaces.
     pub amr: &'a str,
 }
@@ -99,12 +101,12 @@ impl Evidence<'_> {
     }
 }
 
-/// What the browser held when the user presented the evidence. Empty for apps.
+/// What the browser held when the user presented the evidence. An app has no more than a device secret.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrowserState<'a> {
     /// The hash of the pre-login cookie.
     pub browser: Option<Hash>,
-    /// The device cookie.
+    /// The device cookie, or an app's device secret.
     pub device: Option<&'a Plain>,
     /// The session that the browser is signed in with.
     pub current: Option<&'a CurrentSession>,

@@ -8,7 +8,7 @@
 use super::{
     authenticate::{Authenticated, SignInError, authenticate},
     device,
-    evidence::SignInAttempt,
+    evidence::{Evidence, SignInAttempt},
     flow,
 };
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
     config::Reloadable,
     db::Tx,
     error::InfraError,
-    secret::Plain,
+    secret::{Hash, Plain},
     session::{self, AuthMethod, NewSession, Session},
-    user::User,
+    user::{self, User},
 };
 
 /// A completed sign-in: the user, the session, and the cookies to set.
@@ -30,7 +30,7 @@ pub struct SignedIn {
     pub sid: Plain,
     /// The pre-login cookie that replaces the old one (BS-04).
     pub pre: Plain,
-    /// The device cookie: the old one, or a new one.
+    /// The device cookie, or an app's device secret: the old one, or a new one.
     pub device: Plain,
     /// The pending account is linked: it needs no further decision.
     pub linked: bool,
@@ -53,10 +53,15 @@ pub async fn finish_sign_in(
     if let Some(old) = browser {
         flow::rebind(tx, old, pre.hash()).await?;
     }
-    let device = attempt.browser_state.device.cloned();
-    let device = device.unwrap_or_else(Plain::generate);
-    if let (Some(_), Some(key)) = (browser, attempt.evidence.address_key()) {
-        device::remember(tx, &device.hash(), key).await?;
+    // An app that signs in with a provider requests no emails, and gets no device secret.
+    let keeps_device = browser.is_some() || matches!(attempt.evidence, Evidence::Email(_));
+    let key = match keeps_device {
+        true => own_address_key(tx, &user, &attempt.evidence).await?,
+        false => None,
+    };
+    let device = device_secret(tx, attempt, key).await?;
+    if let Some(key) = key {
+        device::remember(tx, &device.hash(), key, user.id).await?;
     }
     attempt
         .audit_event(Kind::SignedIn)
@@ -71,6 +76,49 @@ pub async fn finish_sign_in(
         pre,
         device,
         linked,
+    })
+}
+
+/// Returns the key of the address for which the device is known from now on: the one that the evidence
+/// is about, or that of the account at the provider if the user has verified it here.
+async fn own_address_key<'a>(
+    tx: &Tx,
+    user: &User,
+    evidence: &'a Evidence<'a>,
+) -> Result<Option<&'a Hash>, InfraError> {
+    let Evidence::Identity(identity) = evidence else {
+        return Ok(evidence.address_key());
+    };
+    let Some((address, key)) = identity.address else {
+        return Ok(None);
+    };
+    let is_own = user::has_verified(tx.conn(), user.id, address.canonical()).await?;
+    Ok(is_own.then_some(key))
+}
+
+/// Returns the secret of the device: the one that it sent, or a new one. One that was ended for this
+/// address is replaced, since another device may hold it, too. An app's counts only if it was issued for
+/// this address: one constant in every copy of an app would make one device of all its users, whose
+/// budgets anyone could spend (OA-1).
+async fn device_secret(
+    tx: &Tx,
+    attempt: &SignInAttempt<'_>,
+    key: Option<&Hash>,
+) -> Result<Plain, InfraError> {
+    let Some(sent) = attempt.browser_state.device else {
+        return Ok(Plain::generate());
+    };
+    let Some(key) = key else {
+        return Ok(sent.clone());
+    };
+    let device = sent.hash();
+    let may_keep = match attempt.browser_state.browser {
+        Some(_) => !device::has_ended(tx, &device, key).await?,
+        None => device::is_known(tx.conn(), Some(&device), key, tx.now).await?,
+    };
+    Ok(match may_keep {
+        true => sent.clone(),
+        false => Plain::generate(),
     })
 }
 

@@ -18,13 +18,20 @@ use crate::{
 /// The implementation that the routes hand to the sign-in methods.
 pub type TokenIssuer = Arc<dyn IssueTokens>;
 
+/// What the API says of a client that [`find_app`] does not return.
+pub const NOT_AN_APP: &str = "The client is unknown, or may not sign users in here. That takes app_sign_in = true and \
+                              first_party = true in its registration, and no secret.";
+
 /// Returns the client with this identifier, if it is an app that may show its own sign-in form: a
-/// registered first-party client (ST-09) that may sign users in and has no secret. Nothing here
-/// asks for a secret, and what a client must present elsewhere must not be spared it here.
+/// registered first-party client with `app_sign_in` (ST-09, OA-11) that may sign users in and has no
+/// secret. Nothing here asks for a secret, and what a client must present elsewhere must not be
+/// spared it here. Without the setting a stranger's program could begin a sign-in in the name of any
+/// public client, and relay the code that it talks a user out of.
 #[must_use]
 pub fn find_app<'a>(config: &'a Reloadable, id: &str) -> Option<&'a Client> {
     client::find(config, id).filter(|client| {
         client.first_party
+            && client.app_sign_in
             && client.grant_types.contains(&GrantType::AuthorizationCode)
             && client.token_endpoint_auth_method == ClientAuth::None
     })

@@ -9,8 +9,8 @@ use std::time::Duration;
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QuerySelect as _, UpdateMany, UpdateResult,
-    sea_query::{Expr, LockBehavior, LockType},
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, UpdateMany, UpdateResult,
+    sea_query::{Expr, IntoColumnRef, LockBehavior, LockType, SelectStatement},
 };
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ pub use entity::magic_link_flow::{FlowState, Model as Flow};
 
 use crate::{
     config::Reloadable,
-    db::Tx,
+    db::{Tx, joined},
     error::InfraError,
     secret::{Hash, public_id},
 };
@@ -26,12 +26,21 @@ use crate::{
 /// How long after success the same browser gets the same result again (B7).
 pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 
+/// How long after another email was requested a request for one more is a double click.
+const SECOND_CLICK: Duration = Duration::from_secs(5);
+
 /// The most refusals of one flow that have rows in the audit log: more than its tries, its emails
 /// and a few clicks add up to.
 const MAX_RECORDED_REFUSALS: i32 = 20;
 
-/// How long a consumed flow is kept.
-const CONSUMED_RETENTION: Duration = Duration::from_secs(86_400);
+/// The prefix of a flow's columns in a statement that reads several tables.
+const COLUMNS: &str = "flow_";
+
+/// The most open flows of one browser and address that are looked at.
+const MAX_LISTED: u64 = 20;
+
+/// How long a flow is kept that is over: its link still says why it is dead, and leads on (OD-12).
+const RETENTION: Duration = Duration::from_secs(86_400);
 
 /// The browser or app that starts a flow, and that must finish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +71,8 @@ pub struct NewFlow<'a> {
     pub destination: Option<String>,
     /// The pending link that waits for this flow, as JSON.
     pub link: Option<String>,
+    /// The email is withheld, and no other goes to the address for this long.
+    pub withheld_for: Option<Duration>,
 }
 
 /// Opens a flow; its first email counts as requested.
@@ -87,6 +98,7 @@ pub async fn open(tx: &Tx, new: NewFlow<'_>, config: &Reloadable) -> Result<Flow
         sends: 1,
         refusals: 0,
         next_send_at: tx.now + resend_delay(config, 1),
+        withheld_until: new.withheld_for.map(|wait| tx.now + wait),
         created_at: tx.now,
         expires_at: tx.now + config.flow_lifetime(),
         consumed_at: None,
@@ -108,9 +120,29 @@ fn resend_delay(config: &Reloadable, sends: i32) -> Duration {
     Duration::from_secs(steps.get(index).or(steps.last()).copied().unwrap_or(60))
 }
 
+/// Returns whether another email was requested a moment ago: a second request is a double click, and
+/// gets what the first one got.
+#[must_use]
+pub fn was_sent_just_now(flow: &Flow, config: &Reloadable, now: Time) -> bool {
+    let sent_at = flow.next_send_at - resend_delay(config, flow.sends);
+    flow.sends > 1 && now.since(sent_at) <= SECOND_CLICK
+}
+
 /// Returns the flow with this id, of any holder.
 pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// Joins the flow whose id is in the column `id`, if there is one, to a statement.
+pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
+    joined::add_columns::<row::Entity>(select, COLUMNS);
+    let is_named = Expr::col(row::Column::Id.as_column_ref()).equals(id);
+    select.left_join(row::Entity, is_named);
+}
+
+/// Reads the flow that [`join`] joined.
+pub fn read_joined(row: &QueryResult) -> Result<Option<Flow>, InfraError> {
+    joined::read(row, COLUMNS)
 }
 
 /// Returns the flow with this id, if this holder started it or, after success, holds the cookie
@@ -122,6 +154,41 @@ pub async fn find_held(
 ) -> Result<Option<Flow>, InfraError> {
     let flow = find(conn, id).await?;
     Ok(flow.filter(|flow| is_held_by(flow, holder)))
+}
+
+/// Returns the open flow that a browser started last.
+pub async fn latest_open(
+    conn: &impl ConnectionTrait,
+    browser: Hash,
+    now: Time,
+) -> Result<Option<Flow>, InfraError> {
+    Ok(row::Entity::find()
+        .filter(row::Column::BrowserHash.eq(browser.to_column()))
+        // In the words of the partial index, as in `rebind`.
+        .filter(Expr::cust("state = 'open'"))
+        .filter(row::Column::ExpiresAt.gt(now))
+        .order_by_desc(row::Column::CreatedAt)
+        .one(conn)
+        .await?)
+}
+
+/// Returns the open flows that a browser started for an address, the latest first.
+pub async fn list_open(
+    conn: &impl ConnectionTrait,
+    browser: Hash,
+    canonical: &str,
+    now: Time,
+) -> Result<Vec<Flow>, InfraError> {
+    Ok(row::Entity::find()
+        .filter(row::Column::BrowserHash.eq(browser.to_column()))
+        // In the words of the partial index, as in `rebind`.
+        .filter(Expr::cust("state = 'open'"))
+        .filter(row::Column::ExpiresAt.gt(now))
+        .filter(row::Column::Canonical.eq(canonical))
+        .order_by_desc(row::Column::CreatedAt)
+        .limit(MAX_LISTED)
+        .all(conn)
+        .await?)
 }
 
 /// Returns whether this holder started the flow, or has the cookie that replaced the one of then.
@@ -154,13 +221,22 @@ const fn has_updated(result: &UpdateResult) -> bool {
 
 /// A5: counts another email, by one guarded statement. Returns `false` if the pause is not over or
 /// the flow has sent enough. The flow is prolonged for as long as the new email needs.
-pub async fn count_send(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result<bool, InfraError> {
+pub async fn count_send(
+    tx: &Tx,
+    flow: &Flow,
+    withheld_for: Option<Duration>,
+    config: &Reloadable,
+) -> Result<bool, InfraError> {
     let max_sends = i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX);
     let result = update_open(tx, flow.id)
         .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
         .col_expr(
             row::Column::NextSendAt,
             Expr::value((tx.now + resend_delay(config, flow.sends + 1)).0),
+        )
+        .col_expr(
+            row::Column::WithheldUntil,
+            Expr::value(withheld_for.map(|wait| (tx.now + wait).0)),
         )
         .col_expr(
             row::Column::ExpiresAt,
@@ -226,6 +302,12 @@ pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
         .exec(tx.conn())
         .await?;
     Ok(has_updated(&result))
+}
+
+/// Returns whether the user of the flow returned to the client, while the client may still wait.
+#[must_use]
+pub fn is_abandoned(flow: &Flow, now: Time) -> bool {
+    flow.state == FlowState::Ended && flow.expires_at > now
 }
 
 /// B7: returns whether a consumed flow still gives its holder the same result as at first.
@@ -322,13 +404,17 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     Ok(has_updated(&result))
 }
 
-/// Deletes at most `max` flows, and with them their secrets: open ones when they expire, consumed
-/// ones 24 h later. Returns how many.
+/// Deletes at most `max` flows, and with them their secrets, 24 h after they have expired, and at
+/// once those whose email was withheld: no link names them, and any number may be requested (OA-8).
+/// Returns how many.
 pub async fn sweep(tx: &Tx, max: u64) -> Result<u64, InfraError> {
-    let not_consumed = row::Column::State.ne(FlowState::Consumed);
+    let has_no_link = row::Column::State
+        .ne(FlowState::Consumed)
+        .and(row::Column::WithheldUntil.is_not_null())
+        .and(row::Column::Sends.eq(1));
     let expired = row::Column::ExpiresAt
-        .lt(tx.now - CONSUMED_RETENTION)
-        .or(row::Column::ExpiresAt.lt(tx.now).and(not_consumed));
+        .lt(tx.now - RETENTION)
+        .or(row::Column::ExpiresAt.lt(tx.now).and(has_no_link));
     tx.delete_some::<row::Entity>(row::Column::Id, expired, max)
         .await
 }

@@ -41,7 +41,7 @@ impl RequestContext {
     /// Checks that a form before sign-in came from our own page in this browser.
     ///
     /// # Errors
-    /// [`PageError::UnusableCookie`] if the browser sent no cookie, [`PageError::InvalidForm`] if
+    /// [`PageError::MissingCookie`] if the browser sent no cookie, [`PageError::InvalidForm`] if
     /// the form is not ours.
     pub fn check_form(
         &self,
@@ -53,7 +53,7 @@ impl RequestContext {
             return Err(PageError::InvalidForm);
         }
         if !self.had_pre {
-            return Err(PageError::UnusableCookie);
+            return Err(PageError::MissingCookie);
         }
         let token = form.params.optional("form_token")?.unwrap_or_default();
         let browser = self.pre.hash();

@@ -1,5 +1,5 @@
 (() => {
-  history.replaceState(null, "", "/login/link");
+  history.replaceState(null, "", location.pathname.replace(/(\/login\/link)\/.*$/, "$1"));
   const form = document.getElementById("link");
   if (!form || !("auto" in form.dataset)) return;
   let sent = false;

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     context::RequestContext,
+    flow::{self, Flow, FlowState},
     page_error::PageError,
     pending::{self, PendingRequest},
     pending_link::{self, LinkRequirement, PendingLink},
@@ -14,7 +15,7 @@ use crate::{
     error::InfraError,
     limit,
     secret::Plain,
-    user::identity::is_trusted_issuer,
+    user::{self, identity::is_trusted_issuer},
     web::params::Params,
 };
 
@@ -24,10 +25,56 @@ pub fn flow_id(params: &Params) -> Result<Uuid, PageError> {
     Uuid::try_parse(text).map_err(|_| PageError::SignInExpired)
 }
 
+/// Lets the pages of this request look as those of the client's request or the flow that its
+/// parameters name, if this browser holds it (OC-3). An outage is no reason to fail here: the
+/// endpoint meets it where it matters.
+pub async fn follow_sign_in(app: &App, context: &mut RequestContext, params: &Params) {
+    let handle = params.first_readable("txn").and_then(Plain::parse);
+    let flow = params
+        .first_readable("flow")
+        .and_then(|id| Uuid::try_parse(id).ok());
+    if let Some(handle) = handle {
+        let found = pending::peek(&app.tickets, &handle, context.requester()).await;
+        if let Ok(Some(pending)) = found {
+            context.follow(app, &pending);
+        }
+    } else if let Some(id) = flow
+        && let Ok(Some(flow)) = flow::find(app.db.read(), id).await
+        && is_own_flow(context, &flow)
+    {
+        context.follow_flow(app, &flow);
+    }
+}
+
+/// Whether this browser began the flow, or is signed in by it.
+#[must_use]
+pub fn is_own_flow(context: &RequestContext, flow: &Flow) -> bool {
+    let session = context.session_id();
+    flow::is_held_by(flow, &context.holder()) || session.is_some() && flow.session_id == session
+}
+
+/// ST-04: whether the user of an open flow has signed in in this browser since it began, in another
+/// tab. Then the flow has nothing left to verify, unless an account waits to be linked by it.
+pub async fn has_signed_in_since(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<bool, InfraError> {
+    let Some(current) = &context.current else {
+        return Ok(false);
+    };
+    let is_later = current.session.auth_time > flow.created_at;
+    if flow.state != FlowState::Open || flow.link.is_some() || !is_later {
+        return Ok(false);
+    }
+    user::has_verified(app.db.read(), current.user.id, &flow.canonical).await
+}
+
 /// Returns the pending request behind a handle, or none if no handle is named.
 ///
 /// # Errors
-/// [`PageError::SignInExpired`] if the request is expired, spent or another browser's.
+/// [`PageError::SignInExpired`] if the request is expired, spent or another browser's;
+/// [`PageError::MissingCookie`] if the browser kept no cookie.
 pub async fn require_pending(
     app: &App,
     context: &RequestContext,
@@ -36,7 +83,12 @@ pub async fn require_pending(
     let Some(txn) = txn else { return Ok(None) };
     let handle = Plain::parse(txn).ok_or(PageError::SignInExpired)?;
     let found = pending::peek(&app.tickets, &handle, context.requester()).await?;
-    found.map(Some).ok_or(PageError::SignInExpired)
+    match found {
+        Some(pending) => Ok(Some(pending)),
+        // OC-8: the page that stored the request set the cookie.
+        None if !context.had_pre && context.current.is_none() => Err(PageError::MissingCookie),
+        None => Err(PageError::SignInExpired),
+    }
 }
 
 /// Returns the pending request behind a handle, or none if it has expired: the module that resumes
@@ -82,17 +134,20 @@ pub async fn require_pending_link(
 
 /// Records that a pending link is not available to this browser, and returns the error for it.
 ///
-/// Anyone may name links that do not exist: over the budget of refusals there is only a log line
-/// and no row in the audit log.
+/// Anyone may name links that do not exist: only a user who is signed in has a row in the audit log,
+/// within the budget of refusals; the rest is a log line (ST-17).
 pub async fn refuse_pending_link(
     app: &App,
     context: &RequestContext,
 ) -> Result<PageError, InfraError> {
     tracing::warn!(
         request_id = context.caller.request_id,
-        code = "lk_browser",
+        reason = "lk_browser",
         "upstream link refused"
     );
+    let Some(current) = &context.current else {
+        return Ok(PageError::PendingLinkGone);
+    };
     // Without the ticket store there is no count, and refusals are few.
     let over_budget =
         limit::upstream_refusal(&app.tickets, context.caller.ip, &context.config.limits).await;
@@ -102,6 +157,8 @@ pub async fn refuse_pending_link(
     let tx = app.db.begin().await?;
     Event::new(Kind::UpstreamRefused)
         .reason("lk_browser")
+        .user(current.user.id)
+        .session(current.session.id)
         .caller(&context.caller.network, &context.caller.request_id)
         .record(&tx)
         .await?;

@@ -8,8 +8,10 @@
 
 pub mod app_api;
 pub mod authenticate;
+pub mod client_home;
 pub mod context;
 pub mod device;
+pub mod done;
 pub mod evidence;
 pub mod finish;
 pub mod first_party;

@@ -29,6 +29,8 @@ pub async fn notify(
         give_up_at: tx.now + DELIVERY_WINDOW,
         about: provider.map(str::to_owned),
         withheld: false,
+        known_device: false,
+        network: String::new(),
     };
     outbox::enqueue(tx, email).await
 }

@@ -11,7 +11,7 @@ mod sent;
 mod sign_in;
 
 pub use error::ErrorPage;
-pub use link::{ElsewherePage, LinkMode, LinkPage};
+pub use link::{DeadLinkPage, DeadLinkReason, ElsewherePage, ElsewhereReason, LinkMode, LinkPage};
 pub use outcome::{ContinuePage, SignedInPage, SignedOutPage};
 pub use sent::SentPage;
 pub use sign_in::{LinkingAccount, ProviderButton, SignInPage};

@@ -7,9 +7,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::flow::DOUBLE_CLICK;
 use crate::{
+    clock::Time,
     error::InfraError,
     secret::{Hash, Plain},
     session::Session,
@@ -24,6 +27,18 @@ pub const RESUME_PATH: &str = "/oauth2/authorize/resume";
 
 /// Where `federation` resumes a request of an app.
 const APP_RESUME_PATH: &str = "/login/app";
+
+/// The opaque request in a stored one.
+const REQUEST: &str = "/pending/request";
+
+/// The answer in the tombstone of a request.
+const ANSWER: &str = "answer";
+
+/// The tombstone of a request that was taken up.
+const TAKEN: &[u8] = b"taken";
+
+/// The tombstone of a request whose user returned to the client.
+const CANCELLED: &[u8] = b"cancelled";
 
 /// The module that resumes a request after the sign-in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +85,12 @@ pub struct PendingRequest {
     /// a copy of the request, and only one of them continues it.
     #[serde(default)]
     pub origin: Option<Vec<u8>>,
+    /// The browser had no cookie when the request came: whether it keeps one is not known yet.
+    #[serde(default)]
+    pub is_unbound: bool,
+    /// The user has signed in in this browser since the request was stored, in another tab.
+    #[serde(skip)]
+    pub signed_in_since: bool,
 }
 
 impl PendingRequest {
@@ -85,6 +106,9 @@ struct StoredRequest {
     /// The session that the browser was signed in with when the request was stored.
     #[serde(default)]
     session: Option<Uuid>,
+    /// When its user had authenticated then.
+    #[serde(default)]
+    auth_time: Option<Time>,
     pending: PendingRequest,
 }
 
@@ -118,6 +142,21 @@ impl Requester<'_> {
         same_session
             || Hash::from_column(&stored.browser).is_some_and(|bound| self.is_browser(bound))
     }
+
+    /// Returns a stored request as this browser has it now.
+    fn pending_in(&self, stored: StoredRequest) -> PendingRequest {
+        let signed_in_since = self.session.is_some_and(|session| {
+            let is_another = stored.session != Some(session.id);
+            is_another
+                || stored
+                    .auth_time
+                    .is_some_and(|then| session.auth_time > then)
+        });
+        PendingRequest {
+            signed_in_since,
+            ..stored.pending
+        }
+    }
 }
 
 /// Stores a request, bound to the browser and to its session. Returns the handle for the URL, which
@@ -125,16 +164,17 @@ impl Requester<'_> {
 pub async fn store(
     tickets: &Tickets,
     browser: Hash,
-    session: Option<Uuid>,
+    session: Option<&Session>,
     pending: &PendingRequest,
 ) -> Result<Plain, InfraError> {
     let handle = Plain::generate();
     let stored = StoredRequest {
         browser: browser.to_column(),
-        session,
+        session: session.map(|session| session.id),
+        auth_time: session.map(|session| session.auth_time),
         pending: pending.clone(),
     };
-    let value = serde_json::to_vec(&stored).map_err(InfraError::internal)?;
+    let value = to_bytes(&stored)?;
     if !tickets
         .issue(TicketKind::Pending, &handle.hash(), &value, TTL)
         .await?
@@ -154,6 +194,30 @@ pub async fn peek(
     Ok(value.and_then(|value| parse(&value, requester)))
 }
 
+/// OC-8: takes a request that came from a browser without a cookie, once. The user has allowed cookies
+/// since, and the cookie of then is lost, so the handle alone names the request. A caller who holds
+/// the handle could as well send the request again: nothing in it is worth more than a new one.
+pub async fn adopt(
+    tickets: &Tickets,
+    handle: &Plain,
+) -> Result<Option<PendingRequest>, InfraError> {
+    let is_unbound = |value: &[u8]| {
+        let pending = from_bytes(value).map(|stored| stored.pending);
+        pending.filter(|pending| pending.is_unbound)
+    };
+    let value = tickets.peek(TicketKind::Pending, &handle.hash()).await?;
+    if value.and_then(|value| is_unbound(&value)).is_none() {
+        return Ok(None);
+    }
+    match tickets
+        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
+        .await?
+    {
+        Claim::Fresh(value) => Ok(is_unbound(&value)),
+        Claim::Replayed(_) | Claim::Gone => Ok(None),
+    }
+}
+
 /// Takes the request behind a handle, once.
 pub async fn claim(
     tickets: &Tickets,
@@ -165,12 +229,75 @@ pub async fn claim(
         return Ok(None);
     }
     match tickets
-        .claim(TicketKind::Pending, &handle.hash(), b"taken", TTL)
+        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
         .await?
     {
         Claim::Fresh(value) => Ok(parse(&value, requester)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
+}
+
+/// The answer to a form that claimed a request.
+#[derive(Serialize, Deserialize)]
+pub struct Answer {
+    pub at: Time,
+    /// Opaque, as the request is.
+    pub text: String,
+}
+
+/// Takes the request behind a handle, once, by a form whose answer is ready. Returns `false` if
+/// this browser has no such request any more. The answer stays beside the request, sealed under the
+/// handle, for [`find_answered`].
+pub async fn claim_with_answer(
+    tickets: &Tickets,
+    handle: &Plain,
+    requester: Requester<'_>,
+    answer: &Answer,
+) -> Result<bool, InfraError> {
+    let value = tickets.peek(TicketKind::Pending, &handle.hash()).await?;
+    let Some(value) = value.filter(|value| parse(value, requester).is_some()) else {
+        return Ok(false);
+    };
+    let mut tombstone: serde_json::Map<String, Value> =
+        serde_json::from_slice(&value).map_err(InfraError::internal)?;
+    let answer = serde_json::to_value(answer).map_err(InfraError::internal)?;
+    tombstone.insert(ANSWER.to_owned(), answer);
+    let tombstone = serde_json::to_vec(&tombstone).map_err(InfraError::internal)?;
+    let claim = tickets
+        .claim(TicketKind::Pending, &handle.hash(), &tombstone, TTL)
+        .await?;
+    Ok(matches!(claim, Claim::Fresh(_)))
+}
+
+/// ST-04: returns a request that a form of this browser claimed within the last minute, and the text
+/// of its answer.
+pub async fn find_answered(
+    tickets: &Tickets,
+    handle: &Plain,
+    requester: Requester<'_>,
+    now: Time,
+) -> Result<Option<(PendingRequest, String)>, InfraError> {
+    if (tickets.peek(TicketKind::Pending, &handle.hash()).await?).is_some() {
+        return Ok(None);
+    }
+    // No request is live there, so that a claim spends nothing and returns the tombstone.
+    let claim = tickets
+        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
+        .await?;
+    let Claim::Replayed(tombstone) = claim else {
+        return Ok(None);
+    };
+    let (Some(pending), Some(answer)) = (parse(&tombstone, requester), answer_in(&tombstone))
+    else {
+        return Ok(None);
+    };
+    let is_repeat = now.since(answer.at) <= DOUBLE_CLICK;
+    Ok(is_repeat.then_some((pending, answer.text)))
+}
+
+fn answer_in(tombstone: &[u8]) -> Option<Answer> {
+    let mut value: Value = serde_json::from_slice(tombstone).ok()?;
+    serde_json::from_value(value.get_mut(ANSWER)?.take()).ok()
 }
 
 /// Claims the client's request on behalf of all sign-ins that carry a copy of it. Returns `false`
@@ -181,12 +308,58 @@ pub async fn claim_origin(tickets: &Tickets, pending: &PendingRequest) -> Result
         return Ok(true);
     };
     let claim = tickets
-        .claim(TicketKind::Pending, &origin, b"taken", TTL)
+        .claim(TicketKind::Pending, &origin, TAKEN, TTL)
         .await?;
     Ok(!matches!(claim, Claim::Replayed(_)))
 }
 
-fn parse(value: &[u8], requester: Requester<'_>) -> Option<PendingRequest> {
-    let stored: StoredRequest = serde_json::from_slice(value).ok()?;
-    requester.has_stored(&stored).then_some(stored.pending)
+/// Does the same for a user who returns to the client. To cancel once more gets the same response
+/// (ST-04).
+pub async fn cancel_origin(
+    tickets: &Tickets,
+    pending: &PendingRequest,
+) -> Result<bool, InfraError> {
+    let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
+        return Ok(true);
+    };
+    let claim = tickets
+        .claim(TicketKind::Pending, &origin, CANCELLED, TTL)
+        .await?;
+    Ok(match claim {
+        Claim::Replayed(tombstone) => tombstone == CANCELLED,
+        Claim::Fresh(_) | Claim::Gone => true,
+    })
 }
+
+fn parse(value: &[u8], requester: Requester<'_>) -> Option<PendingRequest> {
+    let stored = from_bytes(value)?;
+    requester
+        .has_stored(&stored)
+        .then(|| requester.pending_in(stored))
+}
+
+/// Returns a stored request as JSON, in which the opaque request stands as the JSON that it is: as
+/// a text, each of its quotation marks would be escaped, and those of a hostile one twice (OA-4).
+fn to_bytes(stored: &StoredRequest) -> Result<Vec<u8>, InfraError> {
+    let mut value = serde_json::to_value(stored).map_err(InfraError::internal)?;
+    if let Some(request) = value.pointer_mut(REQUEST)
+        && let Ok(parsed) = serde_json::from_str::<Value>(&stored.pending.request)
+        && !parsed.is_string()
+    {
+        *request = parsed;
+    }
+    serde_json::to_vec(&value).map_err(InfraError::internal)
+}
+
+/// Reads a stored request, also as an older instance stores it.
+fn from_bytes(bytes: &[u8]) -> Option<StoredRequest> {
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    let request = value.pointer_mut(REQUEST)?;
+    if !request.is_string() {
+        *request = Value::String(request.to_string());
+    }
+    serde_json::from_value(value).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::pending::Requester;
+use super::{flow::DOUBLE_CLICK, pending::Requester};
 use crate::{
     clock::Time,
     error::InfraError,
@@ -60,6 +60,9 @@ pub struct PendingLink {
     pub session: Option<Uuid>,
     /// The handle of the client's request that continues afterwards.
     pub txn: Option<String>,
+    /// The client that made it.
+    #[serde(default)]
+    pub client_id: Option<String>,
     /// The start of the current wait.
     #[serde(rename = "at")]
     pub waiting_since: Time,
@@ -124,7 +127,15 @@ pub async fn peek(
     Ok(value.and_then(|value| parse(&value, handle, requester, now)))
 }
 
-/// Takes the link behind a handle, once.
+/// A claimed link in its tombstone, for a browser that sends its answer twice.
+#[derive(Serialize, Deserialize)]
+struct ClaimedLink {
+    #[serde(flatten)]
+    stored: StoredLink,
+    claimed_at: Time,
+}
+
+/// Takes the link behind a handle, once. For a minute the tombstone says what it was.
 pub async fn claim(
     tickets: &Tickets,
     handle: &Plain,
@@ -132,16 +143,48 @@ pub async fn claim(
     now: Time,
 ) -> Result<Option<PendingLink>, InfraError> {
     // Peek first, so that another browser cannot spend a handle that is not its own.
-    if peek(tickets, handle, requester, now).await?.is_none() {
+    let value = tickets.peek(TicketKind::Link, &handle.hash()).await?;
+    let Some(value) = value.filter(|value| parse(value, handle, requester, now).is_some()) else {
         return Ok(None);
-    }
+    };
+    let claimed = ClaimedLink {
+        stored: serde_json::from_slice(&value).map_err(InfraError::internal)?,
+        claimed_at: now,
+    };
+    let tombstone = serde_json::to_vec(&claimed).map_err(InfraError::internal)?;
     match tickets
-        .claim(TicketKind::Link, &handle.hash(), b"taken", TTL)
+        .claim(TicketKind::Link, &handle.hash(), &tombstone, TTL)
         .await?
     {
         Claim::Fresh(value) => Ok(parse(&value, handle, requester, now)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
+}
+
+/// ST-04: returns the link that this browser claimed under a handle within the last minute.
+pub async fn find_claimed(
+    tickets: &Tickets,
+    handle: &Plain,
+    requester: Requester<'_>,
+    now: Time,
+) -> Result<Option<PendingLink>, InfraError> {
+    if (tickets.peek(TicketKind::Link, &handle.hash()).await?).is_some() {
+        return Ok(None);
+    }
+    // No link is live there, so that a claim spends nothing and returns the tombstone.
+    let claim = tickets
+        .claim(TicketKind::Link, &handle.hash(), b"taken", TTL)
+        .await?;
+    let Claim::Replayed(tombstone) = claim else {
+        return Ok(None);
+    };
+    let Ok(claimed) = serde_json::from_slice::<ClaimedLink>(&tombstone) else {
+        return Ok(None);
+    };
+    let is_repeat = now.since(claimed.claimed_at) <= DOUBLE_CLICK;
+    let bound = Hash::from_column(&claimed.stored.browser);
+    let is_own = bound.is_some_and(|bound| requester.is_browser(bound));
+    Ok((is_repeat && is_own).then_some(claimed.stored.link))
 }
 
 /// Spends the ticket of a link that was settled with its flow.

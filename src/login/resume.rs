@@ -1,13 +1,13 @@
 //! Continuing after a sign-in, and starting over: `GET /login/continue` and `GET /login/restart`.
 
-use poem::{Request, Response, handler, web::Data};
-use uuid::Uuid;
+use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use super::{
+    client_home::{client_in, home_of, with_client},
     context::{RequestContext, see_other},
     flow::{self, Flow, FlowState},
     flow_payload::{pending_link_in, pending_request_in},
-    lookup::flow_id,
+    lookup::{flow_id, has_signed_in_since, is_own_flow},
     page::SignedInPage,
     page_error::{self, PageError},
     pending::{self, PendingRequest},
@@ -15,33 +15,61 @@ use super::{
 };
 use crate::{
     app::App,
-    limit,
+    client,
+    secret::Plain,
     user::identity::is_trusted_issuer,
     web::{page::render_page, params::Params},
 };
 
 /// Returns the path that continues a flow.
 #[must_use]
-pub fn continue_path(flow: Uuid) -> String {
-    format!("/login/continue?flow={flow}")
+pub fn continue_path(flow: &Flow) -> String {
+    let path = format!("/login/continue?flow={}", flow.id);
+    with_client(&path, flow.client_id.as_deref())
+}
+
+/// Returns the path that continues what a flow was for with the session that is there, which is
+/// another user's.
+#[must_use]
+pub fn stay_path(flow: &Flow) -> String {
+    let path = format!("/login/continue?flow={}&stay=1", flow.id);
+    with_client(&path, flow.client_id.as_deref())
+}
+
+/// Returns the path that starts a flow over with its address and its client's request.
+#[must_use]
+pub fn restart_path(flow: &Flow) -> String {
+    let path = format!("/login/restart?flow={}", flow.id);
+    with_client(&path, flow.client_id.as_deref())
 }
 
 /// `GET /login/continue`: after a sign-in, to the client once, or to the account page.
 #[handler]
 pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let id = flow_id(&Params::from_query(request)?)?;
-        let Some(flow) = flow::find(app.db.read(), id).await? else {
+        let mut context = RequestContext::load(app, request, "").await?;
+        let params = Params::from_query(request)?;
+        let Some(flow) = flow::find(app.db.read(), flow_id(&params)?).await? else {
             return Err(PageError::SignInExpired);
         };
+        if is_own_flow(&context, &flow) {
+            context.follow_flow(app, &flow);
+        }
         let session = context.session_id();
         if flow.state == FlowState::Consumed && session.is_some() && flow.session_id == session {
             return go_to_destination(app, &context, &flow).await;
         }
         match flow.state {
+            FlowState::Consumed if session.is_some() => {
+                Ok(lead_to_client(&context, flow.client_id.as_deref()))
+            }
             FlowState::Open if flow::is_held_by(&flow, &context.holder()) => {
-                Ok(see_other(&format!("/login/sent?flow={}", flow.id)))
+                let stays = session.is_some() && params.contains("stay");
+                if stays || has_signed_in_since(app, &context, &flow).await? {
+                    return continue_with_session(app, &context, &flow).await;
+                }
+                let path = format!("/login/sent?flow={}", flow.id);
+                Ok(see_other(&with_client(&path, flow.client_id.as_deref())))
             }
             _ => Err(PageError::SignInExpired),
         }
@@ -49,8 +77,8 @@ pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -
     .await
 }
 
-/// Hands the client's request to the tab that continues first; the other tabs show that they may be
-/// closed. A pending link that needs the user's consent comes before it, while its provider is
+/// Hands the client's request to the tab that continues first; the other tabs go to the client, where
+/// the user is signed in by then. A pending link that needs the user's consent comes before it, while its provider is
 /// trusted with the account.
 async fn go_to_destination(
     app: &App,
@@ -69,15 +97,67 @@ async fn go_to_destination(
         return Ok(see_other("/account"));
     }
     match claim_request(app, context, flow).await? {
-        Some(resume_path) => Ok(context.with_pre_login_cookie(see_other(&resume_path))),
-        None => {
-            let page = SignedInPage {
-                localizer: &context.localizer,
-            };
-            let site = context.page_options_for_client(flow.client_id.as_deref());
-            Ok(render_page(&page, site))
+        Some(resume_path) => {
+            let path = with_client(&resume_path, flow.client_id.as_deref());
+            Ok(context.with_pre_login_cookie(see_other(&path)))
         }
+        None => Ok(lead_to_client(context, flow.client_id.as_deref())),
     }
+}
+
+/// Continues what an open flow was for with the session that is there. The flow stays as it is.
+async fn continue_with_session(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<Response, PageError> {
+    let Some(pending) = pending_request_in(flow)? else {
+        return Ok(see_other("/account"));
+    };
+    context.check_store_budget(app).await?;
+    let resume_path = pending.resumed_by.resume_path();
+    let txn = store_request(app, context, &pending).await?;
+    if !pending::claim_origin(&app.tickets, &pending).await? {
+        return Ok(lead_to_client(context, flow.client_id.as_deref()));
+    }
+    let path = with_client(&format!("{resume_path}?{txn}"), flow.client_id.as_deref());
+    Ok(context.with_pre_login_cookie(see_other(&path)))
+}
+
+/// OD-9: leads to the home page of the client whose request another tab has taken up: at once if the
+/// client registered the page, and by a button if its address is derived.
+fn lead_to_client(context: &RequestContext, client_id: Option<&str>) -> Response {
+    let client = client_id.and_then(|id| client::find(&context.config, id));
+    let home = home_of(&context.config, client_id);
+    if let (Some((home, _)), Some(client)) = (&home, client)
+        && !client.client_uri.is_empty()
+    {
+        return see_other(home.as_str());
+    }
+    let page = SignedInPage {
+        localizer: &context.localizer,
+        client: client.map(|client| client.name.as_str()),
+        client_href: home.as_ref().map(|(home, _)| home.as_str()),
+    };
+    render_page(&page, context.page_options_for_client(client_id))
+}
+
+/// OD-9: what a signed-in user gets in place of a client's request that was spent or has expired: the
+/// way to the client that the address names.
+///
+/// # Errors
+/// [`PageError::SignInExpired`] if no user is signed in or no client is named.
+pub fn lead_on_without_request(
+    context: &RequestContext,
+    request: &Request,
+) -> Result<Response, PageError> {
+    let client = client_in(request, &context.config).filter(|_| context.current.is_some());
+    let client = client.ok_or(PageError::SignInExpired)?;
+    let mut page = lead_to_client(context, Some(&client.client_id));
+    if page.status() == StatusCode::OK {
+        page.set_status(StatusCode::GONE);
+    }
+    Ok(page)
 }
 
 /// Claims the client's request that a flow carries, and returns the path that resumes it. Returns
@@ -91,7 +171,7 @@ async fn claim_request(
         return Ok(None);
     }
     let pending = pending_request_in(flow)?.ok_or(PageError::SignInExpired)?;
-    check_store_budget(app, context).await?;
+    context.check_store_budget(app).await?;
     // Store first: an unused handle is worth nothing, but a claim without a store would lose the
     // request.
     let resume_path = pending.resumed_by.resume_path();
@@ -109,45 +189,66 @@ async fn store_request(
     context: &RequestContext,
     pending: &PendingRequest,
 ) -> Result<String, PageError> {
-    let (browser, session) = (context.pre.hash(), context.session_id());
-    let handle = pending::store(&app.tickets, browser, session, pending).await?;
+    let session = context.current.as_ref().map(|current| &current.session);
+    let tickets = app.tickets.charged_to(context.payer());
+    let handle = pending::store(&tickets, context.pre.hash(), session, pending).await?;
     Ok(format!("txn={}", handle.to_text()))
 }
 
-/// Storing a request again counts as a new one does: each takes space in the ticket store, and
-/// nothing is spent here.
-async fn check_store_budget(app: &App, context: &RequestContext) -> Result<(), PageError> {
-    match limit::authorize(&app.tickets, context.caller.ip, &context.config.limits).await? {
-        Some(wait) => Err(PageError::TooManyRequests(wait)),
-        None => Ok(()),
-    }
+/// `GET /login/again`: takes up the client's request after the user has allowed cookies (OC-8). Nothing is
+/// spent but the handle, and the request waits under another one for this browser.
+#[handler]
+pub(crate) async fn again(Data(app): Data<&App>, request: &Request) -> Response {
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
+        let params = Params::from_query(request)?;
+        let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
+        context.check_store_budget(app).await?;
+        let pending = pending::adopt(&app.tickets, &handle).await?;
+        let mut pending = pending.ok_or(PageError::SignInExpired)?;
+        pending.is_unbound = context.requester().browser.is_none();
+        let txn = store_request(app, &context, &pending).await?;
+        let path = with_client(&format!("/login?{txn}"), Some(&pending.client_id));
+        Ok(context.with_pre_login_cookie(see_other(&path)))
+    })
+    .await
 }
 
-/// `GET /login/restart`: the sign-in page again, for another address and the same client request.
+/// `GET /login/restart`: the sign-in page again, with the address to be changed and the same client
+/// request, also for a flow whose time is over.
 #[handler]
 pub(crate) async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::find_held(app.db.read(), id, &context.holder()).await?;
-        let Some(flow) = flow.filter(|flow| flow.state == FlowState::Open) else {
-            return Ok(see_other("/login"));
+        let Some(flow) = flow::find_held(app.db.read(), id, &context.holder()).await? else {
+            return match client_in(request, &context.config) {
+                Some(_) => Err(PageError::SignInExpired),
+                None => Ok(see_other("/login")),
+            };
         };
-        if flow.destination.is_some() || flow.link.is_some() {
-            check_store_budget(app, &context).await?;
+        context.follow_flow(app, &flow);
+        match flow.state {
+            FlowState::Open => {}
+            FlowState::Consumed => return Ok(see_other(&continue_path(&flow))),
+            FlowState::Ended => return Err(PageError::SignInExpired),
         }
-        let mut query = Vec::new();
+        if flow.destination.is_some() || flow.link.is_some() {
+            context.check_store_budget(app).await?;
+        }
+        let mut query = vec![format!("flow={}", flow.id)];
         if let Some(pending) = pending_request_in(&flow)? {
             query.push(store_request(app, &context, &pending).await?);
         }
         // A link that has waited for too long is dropped; the client's request continues without.
         if let Some(link) = pending_link_in(&flow)?.and_then(|link| link.renewed(app.clock().now()))
         {
-            let handle = pending_link::store(&app.tickets, context.pre.hash(), &link).await?;
+            let tickets = app.tickets.charged_to(context.payer());
+            let handle = pending_link::store(&tickets, context.pre.hash(), &link).await?;
             query.push(format!("link={}", handle.to_text()));
         }
-        let separator = if query.is_empty() { "" } else { "?" };
-        let location = format!("/login{separator}{}", query.join("&"));
+        let location = format!("/login?{}", query.join("&"));
+        let location = with_client(&location, flow.client_id.as_deref());
         Ok(context.with_pre_login_cookie(see_other(&location)))
     })
     .await

@@ -1,15 +1,19 @@
 //! `GET /login`: the page where the user enters an address or chooses a provider.
 
 use poem::{Request, Response, handler, web::Data};
+use uuid::Uuid;
 
 use super::{
-    context::RequestContext,
+    client_home::with_client,
+    context::{RequestContext, see_other},
+    flow::{self, Flow},
     lookup::{require_pending, require_pending_link},
     page::{LinkingAccount, SignInPage},
     page_error::{self, PageError},
     pending::{PendingRequest, ResumedBy},
     pending_link::PendingLink,
     provider_buttons::sign_in_buttons,
+    resume,
 };
 use crate::{
     app::App,
@@ -56,28 +60,33 @@ pub async fn render(
     } else {
         sign_in_buttons(app, context, view.txn)
     };
+    let is_fresh = view.email_only || view.pending.is_some_and(|pending| pending.fresh);
     let txn = view.txn.unwrap_or_default();
     // An app that waits in its own window has no page to return to.
     let has_cancel = view
         .pending
         .is_none_or(|pending| pending.resumed_by == ResumedBy::Protocol);
     let cancel = has_cancel.then(|| context.form_token(app, "cancel", txn));
+    let linking_account = view.linking.and_then(|link| link.account.label());
+    let linking_account = linking_account.unwrap_or_default();
     let page = SignInPage {
         localizer: &context.localizer,
         email: view.email,
         error: view.error,
         client: view.pending.map(|pending| pending.client_name.as_str()),
         txn: view.txn,
+        client_query: &with_client("", view.pending.map(|pending| pending.client_id.as_str())),
         remember_checked: view.remembered,
         form_token: &context.form_token(app, "sign-in", txn),
         signed_in_as: signed_in_as.as_deref(),
         form_token_cancel: cancel.as_deref(),
+        confirm_as: signed_in_as.as_deref().filter(|_| is_fresh),
         requires_fresh_sign_in: view.pending.is_some_and(|pending| pending.fresh),
         notice: view.notice,
         link: view.link,
         linking: view.linking.map(|link| LinkingAccount {
             provider: &link.provider_name,
-            account: link.account.label().unwrap_or_default(),
+            account: &linking_account,
         }),
         providers: &providers,
     };
@@ -92,26 +101,57 @@ async fn current_address(app: &App, context: &RequestContext) -> Result<Option<S
         return Ok(None);
     };
     let address = user::primary_address(app.db.read(), current.user.id).await?;
-    Ok(address.map(|row| row.email))
+    Ok(address.map(|row| user::shown(&row.email)))
+}
+
+/// OD-8: returns the flow that the user left for another address, or to start over.
+async fn flow_left(
+    app: &App,
+    context: &RequestContext,
+    params: &Params,
+) -> Result<Option<Flow>, PageError> {
+    let Some(id) = params.optional_within("flow", 36)? else {
+        return Ok(None);
+    };
+    let id = Uuid::try_parse(id).map_err(|_| PageError::SignInExpired)?;
+    Ok(flow::find_held(app.db.read(), id, &context.holder()).await?)
+}
+
+/// ST-04: returns where a client's request continues whose user has signed in since, in another
+/// tab.
+fn way_on(txn: Option<&str>, pending: Option<&PendingRequest>) -> Option<String> {
+    let pending = pending.filter(|pending| pending.signed_in_since)?;
+    if pending.resumed_by != ResumedBy::Protocol {
+        return None;
+    }
+    let path = format!("{}?txn={}", pending.resumed_by.resume_path(), txn?);
+    Some(with_client(&path, Some(&pending.client_id)))
 }
 
 #[handler]
 pub(crate) async fn sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
-        params.check_all(&["txn", "ui_locales", "login_hint", "link", "by"])?;
+        params.check_all(&["txn", "ui_locales", "login_hint", "link", "by", "flow"])?;
         let txn = params.optional_within("txn", 43)?;
         let locales = params
             .optional_within("ui_locales", 512)?
             .unwrap_or_default();
         let mut context = RequestContext::load(app, request, locales).await?;
-        let pending = require_pending(app, &context, txn).await?;
-        let link = params.optional_within("link", 43)?;
-        let linking = require_pending_link(app, &context, link).await?;
+        let pending = match require_pending(app, &context, txn).await {
+            Err(PageError::SignInExpired) => {
+                return resume::lead_on_without_request(&context, request);
+            }
+            pending => pending?,
+        };
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
-            let accepted = &context.caller.accept_language;
-            context.localizer = app.texts.negotiate(&pending.ui_locales, accepted);
+            context.follow(app, pending);
         }
+        let link = params.optional_within("link", 43)?;
+        if let Some(path) = way_on(txn, pending.as_ref()).filter(|_| link.is_none()) {
+            return Ok(see_other(&path));
+        }
+        let linking = require_pending_link(app, &context, link).await?;
         let email_only = params.optional_within("by", 16)? == Some("mail");
         let own_address = match email_only {
             true => current_address(app, &context).await?,
@@ -120,7 +160,10 @@ pub(crate) async fn sign_in(Data(app): Data<&App>, request: &Request) -> Respons
         let linked_address = linking
             .as_ref()
             .and_then(|link| link.account.email.as_deref());
-        let email = match (linked_address, &pending, &own_address) {
+        let left = flow_left(app, &context, &params).await?;
+        let left_address = left.as_ref().map(|flow| flow.canonical.as_str());
+        let known_address = left_address.or(linked_address).map(user::shown);
+        let email = match (known_address.as_deref(), &pending, &own_address) {
             (Some(address), ..) => address,
             (None, Some(pending), _) => &pending.login_hint,
             (None, None, Some(address)) => address,
@@ -136,6 +179,7 @@ pub(crate) async fn sign_in(Data(app): Data<&App>, request: &Request) -> Respons
             link,
             linking: linking.as_ref(),
             email_only,
+            remembered: left.as_ref().is_some_and(|flow| flow.remembered),
             ..SignInView::default()
         };
         render(app, &context, view).await

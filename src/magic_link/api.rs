@@ -50,7 +50,8 @@ pub enum FinishResponse {
         String,
     ),
     /// `invalid_request`: something is missing or malformed. `invalid_code`: the code is wrong, expired,
-    /// used or unknown; the response does not tell which.
+    /// used or unknown; the response does not tell which. `code_locked`: the code is right, but too many
+    /// wrong ones were entered for this address; the code of another email will work.
     #[oai(status = 400)]
     Refused(ProblemJson),
 }

@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::{
     api::FinishResponse,
     app_login::{LoginFinisher, LoginProof, NewLogin, StartError, StartedLogin, start_login},
-    login_events::{LoginState, LoginStream, StreamSlot},
+    login_events::{LoginState, LoginStream},
+    open_streams::StreamSlot,
 };
 use crate::{
     app::App,
@@ -59,6 +60,9 @@ pub struct LoginCode {
     /// The nonce of the ID token.
     #[oai(validator(max_length = 384))]
     pub nonce: Option<String>,
+    /// As in the request that started the login.
+    #[oai(validator(max_length = 64))]
+    pub device_secret: Option<String>,
 }
 
 /// The response to a new login.
@@ -95,10 +99,6 @@ pub enum EventsResponse<T: Stream<Item = LoginState> + Send + 'static> {
     /// There is no such login, or the caller did not start it.
     #[oai(status = 404)]
     Unknown(ProblemJson),
-    /// Too many streams follow this login, or come from this network or to this service. Read the state
-    /// instead.
-    #[oai(status = 429)]
-    TooMany(ProblemJson),
 }
 
 impl<T: Stream<Item = LoginState> + Send + 'static> std::fmt::Debug for EventsResponse<T> {
@@ -110,12 +110,6 @@ impl<T: Stream<Item = LoginState> + Send + 'static> std::fmt::Debug for EventsRe
 fn unknown_login() -> ProblemJson {
     let detail = "There is no such login, or you did not start it.";
     ProblemJson(Problem::new(StatusCode::NOT_FOUND, "not_found", detail))
-}
-
-fn too_many_streams() -> ProblemJson {
-    let detail = "Too many streams at once. Read the state of the login instead.";
-    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
-    ProblemJson(problem.with_retry_after(5))
 }
 
 /// Sign-in as one resource.
@@ -146,6 +140,8 @@ impl LoginsApi {
     }
 
     /// Read the state of a login
+    ///
+    /// Poll it where a stream of events is not at hand. It names no user.
     #[oai(path = "/:id", method = "get", operation_id = "readLogin")]
     async fn read(
         &self,
@@ -168,7 +164,8 @@ impl LoginsApi {
     /// Follow a login
     ///
     /// Server-sent events: the state now, and again at each change, until the login is consumed or has
-    /// ended.
+    /// ended. A login has one stream: a newer one ends the older. A stream may end early; connect again, or read
+    /// the state.
     #[oai(path = "/:id/events", method = "get", operation_id = "followLogin")]
     async fn events(
         &self,
@@ -184,22 +181,22 @@ impl LoginsApi {
         let Some((flow, holder)) = found else {
             return Ok(EventsResponse::Unknown(unknown_login()));
         };
-        let network = Caller::from_request(request).network;
-        let Some(slot) = StreamSlot::reserve(flow.id, &network) else {
-            return Ok(EventsResponse::TooMany(too_many_streams()));
-        };
         let first = LoginState::of(&app, &flow);
+        let caller = Caller::from_request(request).ip;
+        let slot = first.is_open().then(|| StreamSlot::open(flow.id, caller));
         let stream = LoginStream {
             app: App::clone(&app),
             flow_id: flow.id,
             holder,
-            _slot: slot,
+            slot,
         };
         let events = EventStream::new(stream.states(first).boxed());
         Ok(EventsResponse::Events(events.keep_alive(KEEP_ALIVE)))
     }
 
     /// Submit the code of a login
+    ///
+    /// A login allows five attempts. On success the response has the tokens.
     #[oai(path = "/:id/code", method = "post", operation_id = "submitCode")]
     #[expect(
         clippy::too_many_arguments,
@@ -222,6 +219,7 @@ impl LoginsApi {
             link_token: None,
             scope: body.scope,
             nonce: body.nonce,
+            device_secret: body.device_secret,
         };
         let result = LoginFinisher::new(&app, &issuer, request)
             .finish(&proof)

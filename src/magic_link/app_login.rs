@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     code,
-    consume::{ConsumeAttempt, ConsumeOutcome},
+    consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal},
     link,
     request::{self, SignInRequest, StartOutcome},
 };
@@ -57,6 +57,10 @@ pub(crate) struct NewLogin {
     /// decides.
     #[oai(default, validator(max_length = 512))]
     pub ui_locales: String,
+    /// The `device_secret` that came with the tokens of an earlier login with this address. One that is
+    /// unknown or expired counts as none.
+    #[oai(validator(max_length = 64))]
+    pub device_secret: Option<String>,
 }
 
 /// A login that has started.
@@ -70,6 +74,11 @@ pub struct StartedLogin {
     pub resend_in: u64,
     /// The number of digits of the code in the email.
     pub code_digits: u32,
+    /// Present if no email goes to this address for now, whether or not a user has it: too many were
+    /// requested. Seconds until another may be requested. A device with its `device_secret` is spared
+    /// this.
+    #[oai(skip_serializing_if_is_none)]
+    pub withheld_for: Option<u64>,
 }
 
 /// The use of the code in the email, or of the link's token if the app itself received the link.
@@ -94,12 +103,15 @@ pub(crate) struct LoginProof {
     /// The nonce of the ID token.
     #[oai(validator(max_length = 384))]
     pub nonce: Option<String>,
+    /// As in the request that started the login.
+    #[oai(validator(max_length = 64))]
+    pub device_secret: Option<String>,
 }
 
 /// Why a login does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
-    #[error("The client is unknown, or is not a first-party app without a secret.")]
+    #[error("{NOT_AN_APP}", NOT_AN_APP = first_party::NOT_AN_APP)]
     UnknownClient,
     #[error("Send an S256 code_challenge: 43 characters of base64url.")]
     InvalidChallenge,
@@ -150,7 +162,7 @@ pub(super) async fn start_login(
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
         return Err(StartError::InvalidChallenge);
     }
-    let address = Address::parse(&new.email, config.magic_link.allow_eai)
+    let address = Address::parse_entered(&new.email, config.magic_link.allow_eai)
         .map_err(|_| StartError::InvalidAddress)?;
     let accepted = &caller.accept_language;
     let localizer = app.texts.negotiate(&new.ui_locales, accepted);
@@ -159,7 +171,7 @@ pub(super) async fn start_login(
         address: &address,
         client_id: Some(&new.client_id),
         locale: &localizer.tag,
-        device: None,
+        device: parse_device_secret(new.device_secret.as_deref()).map(|secret| secret.hash()),
         remembered: true,
         destination: None,
         link: None,
@@ -175,22 +187,45 @@ pub(super) async fn start_login(
         expires_in: flow.expires_at.since(now).as_secs(),
         resend_in: flow.next_send_at.since(now).as_secs(),
         code_digits: config.magic_link.code_digits,
+        withheld_for: flow.withheld_until.map(|until| until.since(now).as_secs()),
     })
 }
 
+/// Returns a device secret. One in no form of ours counts as none: an app that kept a wrong one must
+/// still be able to sign its user in.
+fn parse_device_secret(text: Option<&str>) -> Option<Plain> {
+    text.and_then(Plain::parse)
+}
+
 /// Why a login does not finish. One error for wrong, expired, used and unknown codes: the response does
-/// not tell them apart (D4).
+/// not tell them apart (D4). Only the user of the mailbox learns that a right code came too late.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FinishError {
     #[error("Send flow_id, code_verifier, and either code or link_token.")]
     InvalidRequest,
     #[error("The code is wrong, expired or used. Request another email.")]
     InvalidCode,
+    #[error(
+        "The code is right, but too many wrong codes were entered for this address. Request another email: its code will \
+         work."
+    )]
+    RightCodeTooLate,
     #[error(transparent)]
     Infra(#[from] InfraError),
 }
 
 impl FinishError {
+    /// Returns the error of an outcome that is no sign-in.
+    const fn of(outcome: &ConsumeOutcome) -> Self {
+        match outcome {
+            ConsumeOutcome::Refused {
+                reason: ConsumeRefusal::RightCodeTooLate,
+                ..
+            } => Self::RightCodeTooLate,
+            _ => Self::InvalidCode,
+        }
+    }
+
     /// Returns the problem for the caller; an infrastructure error is none of theirs.
     pub(super) fn into_problem(self) -> Result<ProblemJson, InfraError> {
         let detail = self.to_string();
@@ -204,6 +239,7 @@ impl FinishError {
         match self {
             Self::InvalidRequest => bad_request("invalid_request"),
             Self::InvalidCode => bad_request("invalid_code"),
+            Self::RightCodeTooLate => bad_request("code_locked"),
             Self::Infra(error) => Err(error),
         }
     }
@@ -240,7 +276,7 @@ impl<'a> LoginFinisher<'a> {
         let outcome = self.consume(&tx, flow_id, proof).await?;
         let ConsumeOutcome::SignedIn(signed_in, flow) = outcome else {
             tx.commit().await?;
-            return Err(FinishError::InvalidCode);
+            return Err(FinishError::of(&outcome));
         };
         let client_id = flow.client_id.clone().unwrap_or_default();
         app_api::allow_origins_of(self.app, self.request, &client_id);
@@ -249,7 +285,11 @@ impl<'a> LoginFinisher<'a> {
             tx.on_commit(move || metrics::tokens("magic_link", &client_id));
         }
         tx.commit().await?;
-        issued.map(Tokens::from).ok_or(FinishError::InvalidCode)
+        let tokens = issued.map(Tokens::from).ok_or(FinishError::InvalidCode)?;
+        Ok(Tokens {
+            device_secret: Some(signed_in.device.to_text()),
+            ..tokens
+        })
     }
 
     async fn consume(
@@ -258,9 +298,13 @@ impl<'a> LoginFinisher<'a> {
         flow_id: Uuid,
         proof: &LoginProof,
     ) -> Result<ConsumeOutcome, FinishError> {
+        let device = parse_device_secret(proof.device_secret.as_deref());
         let attempt = ConsumeAttempt {
             holder: FlowHolder::App(challenge_of(&proof.code_verifier)),
-            browser_state: BrowserState::default(),
+            browser_state: BrowserState {
+                device: device.as_ref(),
+                ..BrowserState::default()
+            },
             switch_confirmed: false,
             caller: &self.caller,
             config: &self.config,

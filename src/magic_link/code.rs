@@ -3,32 +3,45 @@
 use uuid::Uuid;
 
 use super::{
-    budget,
+    budget::{self, Guesser},
     consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret},
     request::address_key,
     token,
 };
 use crate::{
+    clock::Time,
     db::Tx,
     error::InfraError,
-    login::flow::{self, Flow, FlowState},
+    login::{
+        device,
+        flow::{self, Flow, FlowState},
+    },
+    secret::{Hash, Plain},
 };
 
-/// The longest text that may be a code: ten digits with any separators fit into it.
-const MAX_INPUT: usize = 64;
+/// The longest text that may hold a code: a line of an email fits into it.
+const MAX_INPUT: usize = 256;
 
-/// Returns the digits of an entered code. Spaces, dashes and dots are dropped, and digits of other
-/// scripts become ASCII (D5). Returns `None` if the rest is not a code of this length.
+/// Returns the digits of the code in an entered text. Spaces, dashes and dots among them are dropped,
+/// and digits of other scripts become ASCII (D5). Words around a code are ignored (OC-7). Returns `None`
+/// unless exactly one run of digits has the length of a code.
 #[must_use]
 pub fn normalise(entered: &str, digits: u32) -> Option<String> {
     if entered.chars().count() > MAX_INPUT {
         return None;
     }
-    let mut code = String::new();
-    for c in entered.chars().filter(|c| !is_separator(*c)) {
-        code.push(char::from_digit(digit_value(c)?, 10)?);
-    }
-    (code.len() == digits as usize).then_some(code)
+    let is_part = |c: char| is_separator(c) || digit_value(c).is_some();
+    let digits_of = |run: &str| -> String {
+        run.chars()
+            .filter_map(|c| char::from_digit(digit_value(c)?, 10))
+            .collect()
+    };
+    let mut codes = entered
+        .split(|c| !is_part(c))
+        .map(digits_of)
+        .filter(|run| run.len() == digits as usize);
+    let code = codes.next()?;
+    codes.all(|other| other == code).then_some(code)
 }
 
 fn is_separator(c: char) -> bool {
@@ -45,7 +58,7 @@ fn digit_value(c: char) -> Option<u32> {
 }
 
 /// Tries a code in the flow that its holder names. Attempts are counted before anything is compared (D2,
-/// D3). Only the audit log tells wrong, expired, used and unknown codes apart (D4).
+/// D3). The holder of the flow learns whether a code is wrong or has expired, at the same cost (OD-8).
 pub async fn consume(
     tx: &Tx,
     id: Uuid,
@@ -69,12 +82,22 @@ pub async fn consume(
         let found = flow::find(tx.conn(), id).await?;
         return match found.filter(|flow| consume::may_repeat(flow, tx, attempt)) {
             Some(flow) => repeat(tx, flow, &code, attempt).await,
-            None => consume::refuse(tx, Some(&flow), ConsumeRefusal::NoTriesLeft, attempt).await,
+            None => consume::refuse(tx, Some(&flow), why_not_counted(&flow, tx.now), attempt).await,
         };
     }
     match compare(tx, &flow, &code, attempt).await? {
         Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
         None => consume::claim(tx, flow, attempt, ConsumedSecret::Code).await,
+    }
+}
+
+/// Returns why an attempt at a flow did not count: the flow is over, or has had all its attempts.
+fn why_not_counted(flow: &Flow, now: Time) -> ConsumeRefusal {
+    match flow.state {
+        FlowState::Ended => ConsumeRefusal::Ended,
+        FlowState::Consumed => ConsumeRefusal::Used,
+        FlowState::Open if flow.expires_at <= now => ConsumeRefusal::Expired,
+        FlowState::Open => ConsumeRefusal::NoTriesLeft,
     }
 }
 
@@ -103,24 +126,63 @@ async fn count_try(
     flow::count_try(tx, flow.id, state, attempt.config.limits.tries_per_flow).await
 }
 
-/// Compares a code that was counted against its flow; it is counted against its address first. Returns
-/// `None` if the code is right.
+/// Compares a code that was counted against its flow, under the budgets of the caller. Returns `None` if
+/// the code is right. A flow without a live code costs the same statements and counts nothing here:
+/// its requester may not have received an email (OA-2).
 async fn compare(
     tx: &Tx,
     flow: &Flow,
     code: &str,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<Option<ConsumeRefusal>, InfraError> {
-    let address = address_key(flow)?;
-    if !budget::spend_attempt(tx, &address, &attempt.config.limits.wrong_codes).await? {
-        return Ok(Some(ConsumeRefusal::BudgetSpent));
-    }
+    let limits = &attempt.config.limits;
     let live = token::find_live(tx.conn(), flow.id, tx.now).await?;
-    if !token::matches_code(&live, flow.id, code, attempt.code_pepper) {
-        return Ok(Some(ConsumeRefusal::WrongCode));
+    let address = address_key(flow)?;
+    let no_code = attempt.code_pepper.tag(&[b"no code", flow.id.as_bytes()]);
+    let guesser = Guesser {
+        subject: if live.is_empty() { &no_code } else { &address },
+        caller: attempt.caller.ip,
+        known_device: known_device(tx, &address, attempt).await?,
+        mac: attempt.code_pepper,
+    };
+    let budgets = budget::lock(tx, &guesser, limits).await?;
+    let is_right = token::matches_code(&live, flow.id, code, attempt.code_pepper);
+    match (budgets.are_spent(tx.now), is_right) {
+        (false, true) => {
+            budgets.leave(tx).await?;
+            Ok(None)
+        }
+        (true, true) => {
+            budget::grant_pass(tx, &guesser).await?;
+            token::void_code(tx, &live, flow.id, code, attempt.code_pepper).await?;
+            Ok(Some(ConsumeRefusal::RightCodeTooLate))
+        }
+        (true, false) => Ok(Some(ConsumeRefusal::BudgetSpent)),
+        (false, false) => {
+            if live.is_empty() {
+                budgets.leave(tx).await?;
+            } else {
+                budgets.count(tx).await?;
+            }
+            let all = token::find_all(tx.conn(), flow.id).await?;
+            let was_right = token::matches_code(&all, flow.id, code, attempt.code_pepper);
+            Ok(Some(match was_right {
+                true => ConsumeRefusal::ExpiredCode,
+                false => ConsumeRefusal::WrongCode,
+            }))
+        }
     }
-    budget::return_attempt(tx, &address).await?;
-    Ok(None)
+}
+
+/// Returns the device of the attempt, if it signed in with the address before.
+async fn known_device(
+    tx: &Tx,
+    address: &Hash,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<Option<Hash>, InfraError> {
+    let device = attempt.browser_state.device.map(Plain::hash);
+    let is_known = device::is_known(tx.conn(), device.as_ref(), address, tx.now).await?;
+    Ok(device.filter(|_| is_known))
 }
 
 #[cfg(test)]
@@ -128,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d_5_codes_are_read_as_people_enter_them() {
+    fn d_5_oc_7_codes_are_read_as_people_enter_them() {
         let good = [
             "12345678",
             " 1234 5678 ",
@@ -139,6 +201,11 @@ mod tests {
             "۱۲۳۴۵۶۷۸",
             "1234\u{a0}5678",
             "1234–5678",
+            "Your code: 1234 5678.",
+            "«1234 5678» within 10 minutes",
+            "\u{202a}1234 5678\u{202c}",
+            "12345678 or 1=1",
+            "12345678, 1234-5678",
         ];
         for entered in good {
             assert_eq!(
@@ -152,7 +219,8 @@ mod tests {
             "1234567",
             "123456789",
             "1234567a",
-            "12345678 or 1=1",
+            "12345678 or 87654321",
+            "1234 5678 9",
             "①②③④⑤⑥⑦⑧",
             &"1".repeat(100_000),
         ] {

@@ -14,7 +14,7 @@ use crate::{
     audit::{Event, Kind},
     client,
     config::{Reloadable, SignUp},
-    db::{Tx, TxFuture},
+    db::{Db, Tx, TxFuture},
     error::InfraError,
     login::flow::{self, Flow, FlowState},
     mail::{
@@ -48,6 +48,13 @@ impl Composer for EmailComposer {
                     self.provider_changed(row, &config, ProviderChange::Disconnected)
                 }
             }
+        })
+    }
+
+    fn has_account<'a>(&'a self, db: &'a Db, canonical: &'a str) -> TxFuture<'a, bool> {
+        Box::pin(async move {
+            let target = user::email_target(db.read(), canonical).await?;
+            Ok(target != EmailTarget::Unknown)
         })
     }
 
@@ -106,15 +113,49 @@ impl EmailComposer {
         };
         match user::email_target(tx.conn(), &flow.canonical).await? {
             EmailTarget::Known { email } => self.with_secrets(tx, &flow, &email, config).await,
-            EmailTarget::Disabled => Ok(Composed::Drop("user_disabled")),
+            EmailTarget::Disabled(user) => {
+                self.refuse(tx, &flow, Some(user), "user_disabled").await
+            }
             EmailTarget::Unknown if config.magic_link.sign_up == SignUp::Open => {
                 self.with_secrets(tx, &flow, &flow.canonical, config).await
             }
             EmailTarget::Unknown => {
                 enqueue_no_account(tx, &flow, config).await?;
-                Ok(Composed::Drop("sign_up_closed"))
+                self.refuse(tx, &flow, None, "sign_up_closed").await
             }
         }
+    }
+
+    /// Drops the email of a flow that cannot sign anyone in, and records why in the audit log: the
+    /// pages do not reveal it (A1), and an operator is asked (OD-14). The flow gets secrets that no
+    /// one learns: wrong codes cost and count the same as where an email was sent (A2).
+    async fn refuse(
+        &self,
+        tx: &Tx,
+        flow: &Flow,
+        user: Option<Uuid>,
+        reason: &'static str,
+    ) -> Result<Composed, InfraError> {
+        let config = self.app.config.get();
+        let digits = config.magic_link.code_digits;
+        token::create(
+            tx,
+            flow.id,
+            digits,
+            config.link_lifetime(),
+            &self.app.macs.code,
+        )
+        .await?;
+        let mut event = Event::new(Kind::MagicLinkRefused)
+            .reason(reason)
+            .flow(flow.id)
+            .client(flow.client_id.as_deref())
+            .address(&flow.address_key);
+        if let Some(user) = user {
+            event = event.user(user);
+        }
+        event.record(tx).await?;
+        Ok(Composed::Drop(reason))
     }
 
     /// Makes the secrets of a sign-in email and writes it.
@@ -138,7 +179,7 @@ impl EmailComposer {
             place: None,
             client: client.map(|client| client.name.as_str()),
             time: &localizer.date_time(flow.created_at),
-            domain: domain_of(&self.app.public_url),
+            domain: &domain_of(&self.app.public_url),
         };
         let secrets_shown = SignInSecrets {
             link: &format!("{}/login/link/{link}", self.app.public_url),
@@ -177,7 +218,7 @@ impl EmailComposer {
             place: None,
             client: None,
             time: &localizer.date_time(row.created_at),
-            domain: domain_of(&self.app.public_url),
+            domain: &domain_of(&self.app.public_url),
         };
         Ok(Composed::Email {
             email: write(&localizer, &facts)?,
@@ -203,12 +244,45 @@ async fn enqueue_no_account(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result
         give_up_at: tx.now + NO_ACCOUNT_INTERVAL,
         about: None,
         withheld: false,
+        known_device: false,
+        network: String::new(),
     };
     outbox::enqueue(tx, email).await
 }
 
-fn domain_of(public_url: &str) -> &str {
-    public_url
+/// Returns host and port of the public URL, without its path, as the pages show domains (OD-13).
+fn domain_of(public_url: &str) -> String {
+    let rest = public_url
         .split_once("://")
-        .map_or(public_url, |(_, authority)| authority)
+        .map_or(public_url, |(_, rest)| rest);
+    let authority = rest
+        .split_once('/')
+        .map_or(rest, |(authority, _)| authority);
+    match authority.rsplit_once(':') {
+        Some((host, port)) => format!("{}:{port}", user::shown_domain(host)),
+        None => user::shown_domain(authority),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn od_13_emails_name_our_host_in_its_own_script() {
+        for (public_url, shown) in [
+            ("https://login.example.com", "login.example.com"),
+            ("https://xn--mller-kva.example", "müller.example"),
+            ("https://xn--mller-kva.example:8443", "müller.example:8443"),
+            // "сосо" in Cyrillic letters reads like "coco".
+            ("https://xn--n1aahb.example", "xn--n1aahb.example"),
+            (
+                "https://xn--mller-kva.example:8443/auth",
+                "müller.example:8443",
+            ),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(domain_of(public_url), shown);
+        }
+    }
 }

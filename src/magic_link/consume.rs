@@ -62,6 +62,18 @@ pub enum ConsumeOutcome {
     },
 }
 
+impl ConsumeOutcome {
+    /// The flow, if it is the holder's own.
+    #[must_use]
+    pub fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::SignedIn(_, flow) | Self::ConfirmSwitch(flow) => Some(flow),
+            Self::Refused { flow, .. } => flow.as_deref(),
+            Self::OtherHolder => None,
+        }
+    }
+}
+
 /// Why a link or code was refused. Users see one text for most of these; the audit log has the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumeRefusal {
@@ -74,10 +86,15 @@ pub enum ConsumeRefusal {
     /// The text is not a code.
     Malformed,
     WrongCode,
+    /// The code was right once: its time is over, or later emails have replaced it.
+    ExpiredCode,
     /// The flow has had all its attempts at a code.
     NoTriesLeft,
-    /// The address has had all its attempts at codes.
+    /// The address, or the network with it, has had all its attempts at codes.
     BudgetSpent,
+    /// The code is right, but the attempts at codes are spent. The link still works, and so does the
+    /// next code.
+    RightCodeTooLate,
     Expired,
     /// The user cancelled the sign-in.
     Ended,
@@ -97,8 +114,10 @@ impl ConsumeRefusal {
             Self::NotHolder => "not_holder",
             Self::Malformed => "malformed",
             Self::WrongCode => "wrong_code",
+            Self::ExpiredCode => "expired_code",
             Self::NoTriesLeft => "no_tries_left",
             Self::BudgetSpent => "budget_spent",
+            Self::RightCodeTooLate => "right_code_too_late",
             Self::Expired => "expired",
             Self::Ended => "ended",
             Self::Used => "used",
@@ -237,11 +256,12 @@ pub(super) async fn repeat(
     if !session::renew_secret(tx, id, &sid).await? {
         return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
     }
-    let device = attempt.browser_state.device.cloned();
-    let device = device.unwrap_or_else(|| derive(b"device"));
-    if let Some(key) = Hash::from_column(&flow.address_key) {
-        device::remember(tx, &device.hash(), &key).await?;
-    }
+    let key = address_key(&flow)?;
+    let device = match attempt.browser_state.device {
+        Some(sent) if !device::has_ended(tx, &sent.hash(), &key).await? => sent.clone(),
+        _ => derive(b"device"),
+    };
+    device::remember(tx, &device.hash(), &key, current.user.id).await?;
     let signed_in = SignedIn {
         session: current.session,
         user: current.user,

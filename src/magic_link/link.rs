@@ -20,16 +20,14 @@ pub(super) async fn consume(
     expected_flow: Option<Uuid>,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<ConsumeOutcome, InfraError> {
-    let Some(token) = token::find_by_link(tx.conn(), link).await? else {
+    let Some(found) = token::find_by_link(tx.conn(), link, tx.now).await? else {
         return consume::refuse(tx, None, ConsumeRefusal::UnknownLink, attempt).await;
     };
+    let flow = found.flow;
     // No attempt is counted: 256 bits are not guessed, and the caller may not hold the flow that it names.
-    if expected_flow.is_some_and(|id| id != token.flow_id) {
+    if expected_flow.is_some_and(|id| id != flow.id) {
         return consume::refuse(tx, None, ConsumeRefusal::OtherFlow, attempt).await;
     }
-    let Some(flow) = flow::find(tx.conn(), token.flow_id).await? else {
-        return consume::refuse(tx, None, ConsumeRefusal::UnknownLink, attempt).await;
-    };
     if !flow::is_held_by(&flow, &attempt.holder) {
         consume::refuse(tx, None, ConsumeRefusal::OtherBrowser, attempt).await?;
         return Ok(ConsumeOutcome::OtherHolder);
@@ -40,34 +38,40 @@ pub(super) async fn consume(
     if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
         return Ok(outcome);
     }
-    let live = token::find_live(tx.conn(), flow.id, tx.now).await?;
-    if !live.iter().any(|live| live.id == token.id) {
+    if !found.is_live {
         return consume::refuse(tx, Some(&flow), ConsumeRefusal::Expired, attempt).await;
     }
     consume::claim(tx, flow, attempt, ConsumedSecret::Link).await
 }
 
-/// Returns the flow of a link, if this holder started it.
-pub(super) async fn find_held_flow(
+/// What a link is worth, to any browser that has it.
+#[derive(Debug)]
+pub(super) enum LinkState {
+    /// It signs the holder of its flow in, first or once more.
+    Live(Box<Flow>),
+    /// It is dead (OD-12), and this flow says why.
+    Dead(Box<Flow>),
+    Unknown,
+}
+
+/// Returns what a link is worth. `holder` alone may repeat a use.
+pub(super) async fn state_of(
     db: &Db,
     link: &Plain,
     holder: &FlowHolder,
-) -> Result<Option<Flow>, InfraError> {
-    let Some(token) = token::find_by_link(db.read(), &link.hash()).await? else {
-        return Ok(None);
-    };
-    flow::find_held(db.read(), token.flow_id, holder).await
-}
-
-/// Returns whether the link would sign its holder in, first or once more.
-pub(super) async fn is_usable(db: &Db, flow: &Flow, link: &Plain) -> Result<bool, InfraError> {
+) -> Result<LinkState, InfraError> {
     let now = db.clock().now();
-    if flow::is_repeatable(flow, now) {
-        return Ok(true);
-    }
-    let hash = link.hash().to_column();
-    let live = token::find_live(db.read(), flow.id, now).await?;
-    Ok(flow.state == FlowState::Open
-        && flow.expires_at > now
-        && live.iter().any(|token| token.link_hash == hash))
+    let Some(found) = token::find_by_link(db.read(), &link.hash(), now).await? else {
+        return Ok(LinkState::Unknown);
+    };
+    let flow = found.flow;
+    let is_open = flow.state == FlowState::Open && flow.expires_at > now;
+    let is_usable = is_open && found.is_live;
+    let is_repeatable = flow::is_repeatable(&flow, now) && flow::is_held_by(&flow, holder);
+    let flow = Box::new(flow);
+    Ok(if is_usable || is_repeatable {
+        LinkState::Live(flow)
+    } else {
+        LinkState::Dead(flow)
+    })
 }

@@ -1,14 +1,12 @@
 //! The event stream of a login: its states as they change, for a bounded number of streams.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use poem_openapi::Object;
 use uuid::Uuid;
 
+use super::open_streams::StreamSlot;
 use crate::{
     app::App,
     error::InfraError,
@@ -17,14 +15,8 @@ use crate::{
 
 /// How often a stream reads the state.
 const POLL: Duration = Duration::from_secs(1);
-/// The most streams of this process. Each queries the database once a second.
-const MAX_STREAMS: usize = 256;
-const MAX_STREAMS_PER_LOGIN: usize = 4;
-/// The most streams of one network, an IPv4 address or an IPv6 /64, so that a few callers do not take all.
-const MAX_STREAMS_PER_NETWORK: usize = 16;
-
-/// The open streams of this process: the login and the network of each.
-static OPEN_STREAMS: Mutex<Vec<(Uuid, String)>> = Mutex::new(Vec::new());
+/// The state of a login that waits.
+const OPEN: &str = "open";
 
 /// The state of a login.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
@@ -38,6 +30,11 @@ pub struct LoginState {
 }
 
 impl LoginState {
+    /// Returns whether the login may still change.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == OPEN
+    }
+
     pub(super) fn of(app: &App, flow: &Flow) -> Self {
         let now = app.clock().now();
         Self {
@@ -48,54 +45,18 @@ impl LoginState {
     }
 }
 
-/// One open stream. It is released when the stream is dropped.
-pub(super) struct StreamSlot {
-    login: Uuid,
-    network: String,
-}
-
-impl StreamSlot {
-    /// Reserves a slot, or returns `None` if too many streams are open.
-    pub(super) fn reserve(login: Uuid, network: &str) -> Option<Self> {
-        let mut open = OPEN_STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_login = open.iter().filter(|stream| stream.0 == login).count();
-        let of_network = open.iter().filter(|stream| stream.1 == network).count();
-        if open.len() >= MAX_STREAMS
-            || of_login >= MAX_STREAMS_PER_LOGIN
-            || of_network >= MAX_STREAMS_PER_NETWORK
-        {
-            return None;
-        }
-        open.push((login, network.to_owned()));
-        Some(Self {
-            login,
-            network: network.to_owned(),
-        })
-    }
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        let mut open = OPEN_STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_own = |stream: &(Uuid, String)| stream.0 == self.login && stream.1 == self.network;
-        if let Some(at) = open.iter().position(is_own) {
-            open.swap_remove(at);
-        }
-    }
-}
-
 /// One login as its holder follows it.
 pub(super) struct LoginStream {
     pub(super) app: App,
     pub(super) flow_id: Uuid,
     pub(super) holder: FlowHolder,
-    /// Held while the stream is open.
-    pub(super) _slot: StreamSlot,
+    /// Held while the stream is open; a login that has ended holds none.
+    pub(super) slot: Option<StreamSlot>,
 }
 
 impl LoginStream {
     /// Streams the first state, then each that differs from the one before. The stream ends with the
-    /// login, or when the database is unavailable: clients of event streams connect again.
+    /// login, when another stream takes its place, or when the database is unavailable: clients of event streams connect again.
     pub(super) fn states(
         self,
         first: LoginState,
@@ -114,8 +75,12 @@ impl LoginStream {
     }
 
     async fn next_state(&self, last: Option<&str>) -> Option<LoginState> {
-        while last == Some("open") {
-            tokio::time::sleep(POLL).await;
+        while last == Some(OPEN) {
+            let slot = self.slot.as_ref()?;
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = slot.ended() => return None,
+            }
             // The switch is read each time: a stream must not outlive it.
             if !self.app.config.get().api.v2_enabled {
                 return None;

@@ -12,7 +12,7 @@ use crate::{
     config::Reloadable,
     db::Tx,
     error::InfraError,
-    limit,
+    limit::{self, EmailBudget, EmailRequest},
     login::{
         device,
         flow::{self, Flow, FlowHolder, FlowState},
@@ -32,7 +32,7 @@ pub struct SignInRequest<'a> {
     pub client_id: Option<&'a str>,
     /// The locale of the email.
     pub locale: &'a str,
-    /// The hash of the device cookie.
+    /// The hash of the device cookie, or of an app's device secret.
     pub device: Option<Hash>,
     /// The user asked to stay signed in.
     pub remembered: bool,
@@ -82,11 +82,15 @@ pub async fn start(
     config: &Reloadable,
     request: SignInRequest<'_>,
 ) -> Result<StartOutcome, InfraError> {
-    if let Some(wait) = limit::network(&app.tickets, request.caller.ip, &config.limits).await? {
-        return Ok(StartOutcome::RateLimited(wait));
+    if let Some(flow) = find_same(app, config, &request).await? {
+        return continue_flow(app, config, *flow, &request).await;
     }
     let key = request.address.key(&app.macs.address);
-    let within_budget = spend_budget(app, config, request.device, &key).await?;
+    let spending = spend_budget(app, request.address, &key, request.device, request.caller);
+    let budget = match spending.await? {
+        Spending::Spent(budget) => budget,
+        Spending::RateLimited(wait) => return Ok(StartOutcome::RateLimited(wait)),
+    };
     let tx = app.db.begin().await?;
     let new = flow::NewFlow {
         holder: &request.holder,
@@ -98,13 +102,74 @@ pub async fn start(
         remembered: request.remembered,
         destination: request.destination,
         link: request.link,
+        withheld_for: budget.withheld_for,
     };
     let flow = flow::open(&tx, new, config).await?;
-    enqueue_email(&tx, &flow, within_budget, config).await?;
-    record(&tx, &flow, within_budget, request.caller).await?;
+    enqueue_email(&tx, &flow, budget, config, request.caller).await?;
+    record(&tx, &flow, request.caller).await?;
     tx.commit().await?;
     app.outbox.notify_one();
     Ok(StartOutcome::Accepted(Box::new(flow)))
+}
+
+/// Returns the open flow of this browser for the same address and the same client's request. To ask
+/// again, by Back or a second click, leads there, so that the code of each email is good in the page
+/// that waits (OC-8). A flow that can neither take a code nor send an email is none.
+async fn find_same(
+    app: &App,
+    config: &Reloadable,
+    request: &SignInRequest<'_>,
+) -> Result<Option<Box<Flow>>, InfraError> {
+    let FlowHolder::Browser(browser) = request.holder else {
+        return Ok(None);
+    };
+    let now = app.clock().now();
+    let canonical = request.address.canonical();
+    let open = flow::list_open(app.db.read(), browser, canonical, now).await?;
+    let is_usable = |flow: &Flow| {
+        let has_tries = u32::try_from(flow.tries).is_ok_and(|n| n < config.limits.tries_per_flow);
+        has_tries && (flow.next_send_at > now || has_sends_left(flow, config))
+    };
+    let is_same = |flow: &Flow| {
+        flow.remembered == request.remembered
+            && origin_in(flow.destination.as_deref()) == origin_in(request.destination.as_deref())
+            && origin_in(flow.link.as_deref()) == origin_in(request.link.as_deref())
+    };
+    let same = |flow: &Flow| is_usable(flow) && is_same(flow);
+    Ok(open.into_iter().find(same).map(Box::new))
+}
+
+/// Returns the origin of a client's request or pending link in a flow: their copies share it.
+/// Nothing is the same as nothing.
+fn origin_in(json: Option<&str>) -> Option<serde_json::Value> {
+    let mut value: serde_json::Value = serde_json::from_str(json?).ok()?;
+    value.get_mut("origin").map(serde_json::Value::take)
+}
+
+/// Leads to a flow that waits already, and sends another email in it if it may.
+async fn continue_flow(
+    app: &App,
+    config: &Reloadable,
+    flow: Flow,
+    request: &SignInRequest<'_>,
+) -> Result<StartOutcome, InfraError> {
+    if flow.next_send_at > app.clock().now() {
+        return Ok(StartOutcome::Accepted(Box::new(flow)));
+    }
+    let again = ResendRequest {
+        flow_id: flow.id,
+        holder: request.holder.clone(),
+        device: request.device,
+        caller: request.caller,
+    };
+    Ok(match resend(app, config, again).await? {
+        ResendOutcome::Accepted(flow) | ResendOutcome::CoolingDown(flow) => {
+            StartOutcome::Accepted(flow)
+        }
+        ResendOutcome::RateLimited(wait) => StartOutcome::RateLimited(wait),
+        // It was used a moment ago: its page leads on.
+        ResendOutcome::UnknownFlow => StartOutcome::Accepted(Box::new(flow)),
+    })
 }
 
 /// Queues another email within a flow (A5). Earlier emails keep working (B5).
@@ -119,23 +184,32 @@ pub async fn resend(
     else {
         return Ok(ResendOutcome::UnknownFlow);
     };
+    if flow::was_sent_just_now(&flow, config, now) {
+        return Ok(ResendOutcome::Accepted(Box::new(flow)));
+    }
     if flow.next_send_at > now || !has_sends_left(&flow, config) {
         return Ok(ResendOutcome::CoolingDown(Box::new(flow)));
     }
-    if let Some(wait) = limit::network(&app.tickets, request.caller.ip, &config.limits).await? {
-        return Ok(ResendOutcome::RateLimited(wait));
-    }
     let key = address_key(&flow)?;
-    let within_budget = spend_budget(app, config, request.device, &key).await?;
+    let address = Address::from_column(&flow.canonical);
+    let spending = spend_budget(app, &address, &key, request.device, request.caller);
+    let budget = match spending.await? {
+        Spending::Spent(budget) => budget,
+        Spending::RateLimited(wait) => return Ok(ResendOutcome::RateLimited(wait)),
+    };
     let tx = app.db.begin().await?;
-    if !flow::count_send(&tx, &flow, config).await? {
-        return Ok(ResendOutcome::CoolingDown(Box::new(flow)));
+    if !flow::count_send(&tx, &flow, budget.withheld_for, config).await? {
+        let flow = flow::find(tx.conn(), flow.id).await?.unwrap_or(flow);
+        return Ok(match flow::was_sent_just_now(&flow, config, tx.now) {
+            true => ResendOutcome::Accepted(Box::new(flow)),
+            false => ResendOutcome::CoolingDown(Box::new(flow)),
+        });
     }
     let Some(flow) = flow::find(tx.conn(), flow.id).await? else {
         return Ok(ResendOutcome::UnknownFlow);
     };
-    enqueue_email(&tx, &flow, within_budget, config).await?;
-    record(&tx, &flow, within_budget, request.caller).await?;
+    enqueue_email(&tx, &flow, budget, config, request.caller).await?;
+    record(&tx, &flow, request.caller).await?;
     tx.commit().await?;
     app.outbox.notify_one();
     Ok(ResendOutcome::Accepted(Box::new(flow)))
@@ -153,27 +227,56 @@ pub(super) fn address_key(flow: &Flow) -> Result<Hash, InfraError> {
         .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))
 }
 
-/// Spends one email of a budget: a known device's own (A6), else the address's (A5). Every caller costs
-/// one look-up and one command to the store.
+/// What the budgets say of an email, and whether a known device spent its own.
+#[derive(Clone, Copy)]
+struct SpentBudget {
+    withheld_for: Option<Duration>,
+    is_known_device: bool,
+}
+
+/// The result of spending one email.
+enum Spending {
+    Spent(SpentBudget),
+    /// The network sent too many requests.
+    RateLimited(Duration),
+}
+
+/// Spends one email of the budgets. The device is looked up in any case.
 async fn spend_budget(
     app: &App,
-    config: &Reloadable,
-    device: Option<Hash>,
+    address: &Address,
     key: &Hash,
-) -> Result<bool, InfraError> {
+    device: Option<Hash>,
+    caller: &Caller,
+) -> Result<Spending, InfraError> {
     let now = app.clock().now();
-    let is_known = device::is_known(app.db.read(), device.as_ref(), key, now).await?;
-    match device.filter(|_| is_known) {
-        Some(device) => limit::known_device(&app.tickets, &device, key, &config.limits).await,
-        None => limit::address(&app.tickets, key, &config.limits).await,
-    }
+    let is_known_device = device::is_known(app.db.read(), device.as_ref(), key, now).await?;
+    let request = EmailRequest {
+        address: key,
+        domain: address.domain_key(&app.macs.address),
+        caller: caller.ip,
+        known_device: device.filter(|_| is_known_device),
+    };
+    let limits = &app.config.get().limits;
+    let budget = limit::spend_email(&app.tickets, &request, limits).await?;
+    let withheld_for = match budget {
+        EmailBudget::KnownDevice | EmailBudget::Allowed => None,
+        EmailBudget::Withheld(wait) => Some(wait),
+        EmailBudget::RateLimited(wait) => return Ok(Spending::RateLimited(wait)),
+    };
+    Ok(Spending::Spent(SpentBudget {
+        withheld_for,
+        // A device beyond its budgets has no precedence either.
+        is_known_device: budget == EmailBudget::KnownDevice,
+    }))
 }
 
 async fn enqueue_email(
     tx: &Tx,
     flow: &Flow,
-    within_budget: bool,
+    budget: SpentBudget,
     config: &Reloadable,
+    caller: &Caller,
 ) -> Result<(), InfraError> {
     let email = outbox::NewEmail {
         kind: EmailKind::SignIn,
@@ -184,18 +287,15 @@ async fn enqueue_email(
         // An email that is accepted later would not have its full lifetime (G3).
         give_up_at: flow.expires_at - config.link_lifetime(),
         about: None,
-        withheld: !within_budget,
+        withheld: budget.withheld_for.is_some(),
+        known_device: budget.is_known_device,
+        network: caller.network.clone(),
     };
     outbox::enqueue(tx, email).await
 }
 
-async fn record(
-    tx: &Tx,
-    flow: &Flow,
-    within_budget: bool,
-    caller: &Caller,
-) -> Result<(), InfraError> {
-    let event = if within_budget {
+async fn record(tx: &Tx, flow: &Flow, caller: &Caller) -> Result<(), InfraError> {
+    let event = if flow.withheld_until.is_none() {
         Event::new(Kind::MagicLinkRequested)
     } else {
         Event::new(Kind::MagicLinkRefused).reason("address_budget")

@@ -4,7 +4,7 @@ use entity::mail_outbox;
 use uuid::Uuid;
 
 use super::{delivery::DeliveryOutcome, email::Email};
-use crate::db::{Tx, TxFuture};
+use crate::db::{Db, Tx, TxFuture};
 
 /// What composing a row gave.
 #[derive(Debug)]
@@ -20,6 +20,11 @@ pub enum Composed {
 pub trait Composer: Send + Sync + 'static {
     /// Writes the email of a leased row and stores the hashes of its secrets.
     fn compose<'a>(&'a self, tx: &'a Tx, row: &'a mail_outbox::Model) -> TxFuture<'a, Composed>;
+
+    /// Returns whether an address has an account. Emails to such addresses go before others when
+    /// emails are too many (OA-9) or their domain stalls (OA-7). The look-up is the worker's, so
+    /// that no response depends on it.
+    fn has_account<'a>(&'a self, db: &'a Db, canonical: &'a str) -> TxFuture<'a, bool>;
 
     /// Receives the outcome of an attempt, in the transaction that records it.
     fn record_outcome<'a>(

@@ -16,5 +16,5 @@ pub mod page;
 pub mod transport;
 
 pub use composer::{Composed, Composer};
-pub use delivery::{DeliveryAttempt, DeliveryOutcome};
+pub use delivery::{AttemptContext, DeliveryAttempt, DeliveryOutcome, Observation};
 pub use email::Email;

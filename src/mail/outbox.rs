@@ -3,8 +3,15 @@
 //! A row holds no secret (G2): the email is composed at each attempt. A worker leases a row for 60 s by
 //! one guarded statement, and only the holder of the lease may record how an attempt ended. After a
 //! crash the lease expires and the row is tried once more. All times are those of the transaction.
+//! `share` divides the slots of a worker among recipient domains, so that a mail server that hangs
+//! delays no email to another domain.
 
+mod ceiling;
+mod dispatch;
+mod due;
 mod lease;
+mod problem;
+mod share;
 mod worker;
 
 use std::time::Duration;
@@ -23,7 +30,9 @@ use crate::{
     secret,
 };
 
+pub use ceiling::CeilingSettings;
 pub use entity::mail_outbox::{Kind as EmailKind, Model as OutboxRow};
+pub use problem::{DeliveryProblem, problem_of_flow};
 pub use worker::Worker;
 
 /// How long finished rows are kept, for an operator's questions.
@@ -47,6 +56,10 @@ pub struct NewEmail {
     /// The email is over a limit or has no recipient. It is stored like any other and never sent, so
     /// that both cost the same (A1).
     pub withheld: bool,
+    /// A known device requested the email: it goes before others (OA-7).
+    pub known_device: bool,
+    /// The network of the request, empty without one: networks take turns at a domain (OA-7).
+    pub network: String,
 }
 
 /// Queues an email by one INSERT, withheld or not. Wake the worker after the commit.
@@ -56,7 +69,14 @@ pub async fn enqueue(tx: &Tx, new: NewEmail) -> Result<(), InfraError> {
     } else {
         State::Queued
     };
+    let domain = new
+        .canonical
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain);
     let row = ActiveModel {
+        domain: Set(domain.to_owned()),
+        known_device: Set(new.known_device),
+        network: Set(new.network),
         id: Set(secret::row_id(tx.now)),
         kind: Set(new.kind),
         state: Set(state),

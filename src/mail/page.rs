@@ -3,7 +3,7 @@
 
 use askama::Template;
 
-use crate::web::{locale::Localizer, page::PageContent};
+use crate::web::{filters, locale::Localizer, page::PageContent};
 
 /// One email in the list.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use lettre::message::Mailbox as Sender;
 
 use self::smtp::SmtpClient;
 use super::{
-    delivery::{DeliveryAttempt, DeliveryOutcome},
+    delivery::{AttemptContext, DeliveryAttempt, DeliveryOutcome, Observation},
     email::Email,
     mailbox::{Mailbox, ReceivedEmail},
 };
@@ -68,14 +68,17 @@ impl Transport {
     }
 
     /// Makes one attempt to deliver an email, within the configured time.
-    pub async fn send(&self, email: &Email) -> DeliveryAttempt {
+    pub async fn send(&self, email: &Email, context: &dyn AttemptContext) -> DeliveryAttempt {
         let now = self.clock.now();
         let message = match message::build(&self.from, email, now) {
             Ok(message) => message,
             Err(class) => return DeliveryAttempt::new(DeliveryOutcome::Refused, class),
         };
         match &self.backend {
-            Backend::Smtp(smtp) => smtp.send(message.envelope(), &message.formatted()).await,
+            Backend::Smtp(smtp) => {
+                let envelope = message.envelope();
+                smtp.send(envelope, &message.formatted(), context).await
+            }
             Backend::Mailbox(mailbox) => {
                 mailbox.put(ReceivedEmail {
                     id: secret::public_id(),
@@ -88,6 +91,7 @@ impl Transport {
                     headers: message::header_fields(&message),
                 });
                 DeliveryAttempt::new(DeliveryOutcome::Accepted, "250")
+                    .observing(Observation::RecipientAnswered)
             }
         }
     }
@@ -164,6 +168,16 @@ mod tests {
         );
     }
 
+    struct Patient;
+
+    impl AttemptContext for Patient {
+        fn patience(&self) -> Option<std::time::Duration> {
+            None
+        }
+
+        fn note_relay_works(&self) {}
+    }
+
     #[tokio::test]
     async fn the_mailbox_keeps_what_would_have_been_sent() {
         let config = config::Mail {
@@ -179,7 +193,7 @@ mod tests {
             locale: "en".to_owned(),
         };
         assert_eq!(
-            transport.send(&email).await.outcome,
+            transport.send(&email, &Patient).await.outcome,
             DeliveryOutcome::Accepted
         );
         let kept = transport.mailbox().unwrap().list(None).pop().unwrap();

@@ -5,9 +5,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use super::{
-    grant_check::{GrantHolder, find_grant_holder},
-    grant_store::{self, Grant},
-    issue::{ACCESS_TYP, grant_of_jti},
+    grant_check::{GrantHolder, holder_if_live},
+    grant_store::{self, Grant, StoredGrant},
+    issue::grant_of_jti,
 };
 use crate::{
     app::App,
@@ -15,6 +15,7 @@ use crate::{
     config::{Client, GrantType, Reloadable},
     error::InfraError,
     key::{Claims, ExpectedToken},
+    user::UserEmail,
 };
 
 /// A live access token.
@@ -24,7 +25,23 @@ pub(crate) struct ActiveToken<'a> {
     /// The client that it was issued to.
     pub(crate) client: &'a Client,
     /// None if the client acts for itself.
-    pub(crate) grant: Option<(Grant, GrantHolder)>,
+    pub(crate) grant: Option<ActiveGrant>,
+}
+
+/// The grant of a live access token.
+#[derive(Debug)]
+pub(crate) struct ActiveGrant {
+    pub(crate) grant: Grant,
+    pub(crate) holder: GrantHolder,
+    /// The user's primary address, if it was requested.
+    pub(crate) address: Option<UserEmail>,
+}
+
+/// What is read of the user of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserParts {
+    User,
+    UserAndAddress,
 }
 
 impl ActiveToken<'_> {
@@ -54,12 +71,18 @@ pub(crate) fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Opti
     if audience != *app.public_url && !client::is_audience(config, &audience) {
         return None;
     }
-    let expect = ExpectedToken {
-        typ: ACCESS_TYP,
-        issuer: &app.public_url,
-        audiences: &[&audience],
+    let verify = |typ: &&str| {
+        let expect = ExpectedToken {
+            typ,
+            issuer: &app.public_url,
+            audiences: &[&audience],
+        };
+        app.keys.verify(token, &expect).ok()
     };
-    app.keys.verify(token, &expect).ok()
+    let types = config.access_token_typ(&audience).accepted();
+    // Where `typ` does not tell the two apart, `client_id` does: no ID token has it.
+    let is_access_token = |claims: &Claims| claims.contains_key("client_id");
+    types.iter().find_map(verify).filter(is_access_token)
 }
 
 fn unverified_audience(token: &str) -> Option<String> {
@@ -85,6 +108,7 @@ pub(crate) async fn find_active<'a>(
     app: &App,
     config: &'a Reloadable,
     token: &str,
+    parts: UserParts,
 ) -> Result<Option<ActiveToken<'a>>, InfraError> {
     let Some(claims) = verify_signed(app, config, token) else {
         return Ok(None);
@@ -105,18 +129,34 @@ pub(crate) async fn find_active<'a>(
     if !may_use(GrantType::AuthorizationCode) {
         return Ok(None);
     }
-    let (db, now) = (app.db.read(), app.clock().now());
-    let Some(grant) = grant_store::find(db, id).await? else {
+    let Some((stored, address)) = find_grant(app, id, parts).await? else {
         return Ok(None);
     };
-    let Some(holder) = find_grant_holder(db, &grant, now, &config.session).await? else {
+    let Some(holder) = holder_if_live(&stored, app.clock().now(), &config.session) else {
         return Ok(None);
     };
+    let grant = stored.grant;
     let is_active = grant.client_id == client.client_id
         && holder.user.public_id.to_string() == text_claim(&claims, "sub");
     Ok(is_active.then_some(ActiveToken {
         claims,
         client,
-        grant: Some((grant, holder)),
+        grant: Some(ActiveGrant {
+            grant,
+            holder,
+            address,
+        }),
     }))
+}
+
+async fn find_grant(
+    app: &App,
+    id: Uuid,
+    parts: UserParts,
+) -> Result<Option<(StoredGrant, Option<UserEmail>)>, InfraError> {
+    let db = app.db.read();
+    match parts {
+        UserParts::User => Ok(grant_store::find(db, id).await?.map(|grant| (grant, None))),
+        UserParts::UserAndAddress => grant_store::find_with_address(db, id).await,
+    }
 }

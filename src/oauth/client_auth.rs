@@ -4,17 +4,16 @@
 //! secret or a signed assertion, in the one way that it registered. Unknown clients, wrong secrets,
 //! wrong assertions and unregistered ways get the same response (CA-4).
 //!
-//! Only failures are counted, by network: a right secret needs no count and no ticket store. A
-//! signature costs far more to verify than a secret, so an assertion is verified only while the
-//! count of this client's wrong assertions from this network has room. That count is the client's
-//! own, so a neighbor's failures delay no other client.
+//! Only failures are counted, by network: a right secret needs no count and no ticket store. Nor do the
+//! failures of a neighbour keep a right assertion out: it is verified whatever was counted. Beyond the
+//! budget wrong ones only stop causing fetches of the client's keys, and their response says so.
 
 pub(crate) mod assertion;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
 
-use self::assertion::AssertionError;
+use self::assertion::{AssertionError, KeyLookup};
 use super::error::{EndpointError, ErrorCode, OauthError};
 use crate::{
     app::App,
@@ -24,9 +23,11 @@ use crate::{
     key::ForeignToken,
     limit,
     secret::{Hash, Text},
+    ticket::Payer,
     web::{
         caller::Caller,
         cors,
+        named_client::NamedClient,
         params::{ParamError, Params, form_decode},
     },
 };
@@ -128,6 +129,7 @@ pub(crate) async fn authenticate_client<'a>(
     let credentials = read_credentials(request, params)?;
     let client = client::find(config, &credentials.client_id);
     if let Some(client) = client {
+        NamedClient::note(request, &client.client_id);
         cors::restrict_to_origins(request, &client.allowed_origins);
     }
     let attempt = Attempt {
@@ -144,14 +146,16 @@ pub(crate) async fn authenticate_client<'a>(
                 is_client_secret(client, secret) || credentials.method == Some(ClientAuth::None);
             match registered {
                 Some(client) if is_right => client,
-                _ => return Err(attempt.reject("secret").await),
+                _ => return Err(attempt.reject(secret_reason(client, registered)).await),
             }
         }
         (Proof::Assertion(assertion), Some(client)) => {
             attempt.verify_assertion(client, assertion).await?;
             client
         }
-        (Proof::Assertion(_), None) => return Err(attempt.reject("assertion").await),
+        (Proof::Assertion(_), None) => {
+            return Err(attempt.reject(secret_reason(client, registered)).await);
+        }
     };
     Ok(TokenRequest {
         app,
@@ -160,6 +164,15 @@ pub(crate) async fn authenticate_client<'a>(
         params,
         caller,
     })
+}
+
+/// Returns why a client is not the one that it names, for the log alone: the response is the same.
+const fn secret_reason(client: Option<&Client>, registered: Option<&Client>) -> &'static str {
+    match (client, registered) {
+        (None, _) => "unknown_client",
+        (Some(_), None) => "other_auth_method",
+        (Some(_), Some(_)) => "secret",
+    }
 }
 
 /// One attempt of a client to authenticate.
@@ -171,23 +184,32 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Verifies an assertion unless too many of this client's were wrong. While the ticket store is
-    /// unavailable the count is skipped: no assertion is accepted then anyway.
+    /// Verifies an assertion. A right one passes whatever was counted, so that no neighbour without the
+    /// client's key keeps it out; each wrong one counts. Beyond the budget an unknown key is no reason
+    /// to fetch the client's keys. While the ticket store is unavailable the count is skipped: no
+    /// assertion is accepted then anyway.
     async fn verify_assertion(
         &self,
         client: &Client,
         assertion: &ForeignToken,
     ) -> Result<(), EndpointError> {
-        let (tickets, budgets) = (&self.app.tickets, &self.config.limits.client_failures);
+        let tickets = &self.app.tickets.charged_to(Payer::Network(self.caller.ip));
+        let budgets = &self.config.limits.client_failures;
         // Only for a registered client: made-up names take no room in the store.
         let client_failures =
             Hash::of(format!("{} {}", self.caller.network, client.client_id).as_bytes());
-        if let Ok(Some(wait)) = limit::peek(tickets, RULE, &client_failures, budgets).await {
-            return Err(EndpointError::TooManyFailures(wait));
-        }
-        match assertion::verify(self.app, client, assertion).await {
+        let wait = limit::peek(tickets, RULE, &client_failures, budgets).await;
+        let wait = wait.ok().flatten();
+        let lookup = match wait {
+            Some(_) => KeyLookup::Cached,
+            None => KeyLookup::FetchUnknown,
+        };
+        match assertion::verify(self.app, client, assertion, lookup).await {
             Ok(()) => Ok(()),
             Err(AssertionError::Invalid(reason)) => {
+                if let Some(wait) = wait {
+                    return Err(EndpointError::TooManyFailures(wait));
+                }
                 let _ = limit::hit(tickets, RULE, &client_failures, budgets).await;
                 Err(self.reject(reason).await)
             }
@@ -202,7 +224,8 @@ impl Attempt<'_> {
         let network = Hash::of(self.caller.network.as_bytes());
         let budgets = &self.config.limits.client_failures;
         let error = NOT_AUTHENTICATED.with_reason(reason);
-        match limit::hit(&self.app.tickets, RULE, &network, budgets).await {
+        let tickets = self.app.tickets.charged_to(Payer::Network(self.caller.ip));
+        match limit::hit(&tickets, RULE, &network, budgets).await {
             Ok(Some(wait)) => EndpointError::TooManyFailures(wait),
             _ if self.used_header => EndpointError::Challenge(error),
             _ => EndpointError::Client(error),

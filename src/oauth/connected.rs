@@ -26,10 +26,12 @@ use crate::{
     error::InfraError,
     login::{
         context::{RequestContext, see_other},
+        done::Done,
         page_error,
     },
     session::{self, CurrentSession},
     web::{
+        filters,
         locale::Localizer,
         page::{PageContent, render_page},
         params::Params,
@@ -46,11 +48,13 @@ pub(crate) async fn connected(Data(app): Data<&App>, request: &Request) -> Respo
         let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
+        let done = Done::of_page(PATH, app, &context);
         let page = ConnectedPage {
             localizer: &context.localizer,
+            notice: done.map(|done| done.text(&context.localizer)),
             rows: &load_rows(app, &context, current).await?,
         };
-        Ok(render_page(&page, context.page_options))
+        Ok(context.without_done(render_page(&page, &context.page_options)))
     })
     .await
 }
@@ -155,7 +159,7 @@ pub(crate) async fn remove(Data(app): Data<&App>, request: &Request, body: Body)
         let form = form_name(client_id);
         let current = context.check_session_form(app, request, &params, &form)?;
         remove_access(app, &context, current, client_id).await?;
-        Ok(see_other(PATH))
+        Ok(Done::AccessRemoved.redirect(app, &context))
     })
     .await
 }
@@ -189,6 +193,8 @@ async fn remove_access(
 #[template(path = "oauth/connected.html", config = ".askama.toml")]
 pub(crate) struct ConnectedPage<'a> {
     pub(crate) localizer: &'a Localizer,
+    /// What was done a moment ago.
+    pub(crate) notice: Option<String>,
     pub(crate) rows: &'a [Row],
 }
 

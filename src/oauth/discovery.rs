@@ -148,9 +148,11 @@ pub(crate) fn metadata(
     cacheable_response(request, document.body.clone().into_bytes(), &document.etag)
 }
 
-/// `/.well-known/jwks.json` (JW-1, JW-3).
+/// `/.well-known/jwks.json` (JW-1, JW-3). It waits for the first keys, because a key set without
+/// one would be cached.
 #[handler]
-pub(crate) fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
+    app.keys.until_complete().await;
     let published = app.keys.published();
     cacheable_response(request, published.body.clone(), &published.etag)
 }

@@ -13,7 +13,7 @@ use poem::{
 
 use crate::{
     error::InfraError,
-    web::{caller::Caller, params::ParamError},
+    web::{caller::Caller, params::ParamError, reason::RefusalReason},
 };
 
 /// A registered error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
@@ -30,6 +30,7 @@ pub(crate) enum ErrorCode {
     UnsupportedResponseType,
     LoginRequired,
     ConsentRequired,
+    InteractionRequired,
     /// OpenID Connect Core Error Code unmet_authentication_requirements 1.0; RFC 9470 §5.
     UnmetAuthenticationRequirements,
     AccessDenied,
@@ -56,6 +57,7 @@ impl ErrorCode {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::InteractionRequired => "interaction_required",
             Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::AccessDenied => "access_denied",
             Self::InvalidTarget => "invalid_target",
@@ -139,7 +141,13 @@ impl OauthError {
         if self.code == ErrorCode::TemporarilyUnavailable {
             set_retry_after(&mut response, Duration::from_secs(5));
         }
-        response
+        self.refusal_reason().attach_to(response)
+    }
+
+    /// Returns the reason for the log.
+    #[must_use]
+    pub(crate) fn refusal_reason(&self) -> RefusalReason {
+        RefusalReason::new(self.reason).about(self.parameter)
     }
 }
 
@@ -201,13 +209,13 @@ impl EndpointError {
         }
     }
 
-    /// Logs the error and returns the response.
+    /// Returns the response, with its reason for the log. A failure of the infrastructure is logged.
     #[must_use]
     pub(crate) fn into_response(self, caller: &Caller) -> Response {
         match self {
-            Self::Client(error) => logged_response(error, caller),
+            Self::Client(error) => error.into_response(),
             Self::Challenge(error) => {
-                let mut response = logged_response(error, caller);
+                let mut response = error.into_response();
                 let scheme = HeaderValue::from_static("Basic realm=\"entree\", charset=\"UTF-8\"");
                 response
                     .headers_mut()
@@ -223,13 +231,15 @@ impl EndpointError {
                 });
                 let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, &body);
                 set_retry_after(&mut response, wait);
-                response
+                RefusalReason::new("too_many_failures").attach_to(response)
             }
             Self::RetryLater(wait) => {
                 let description =
                     "The assertion cannot be verified now. Try again later, with a new assertion.";
-                let error = OauthError::new(ErrorCode::TemporarilyUnavailable, description);
-                let mut response = logged_response(error, caller);
+                // RD-09: the ticket store cannot know yet which assertions were used before it began.
+                let error = OauthError::new(ErrorCode::TemporarilyUnavailable, description)
+                    .with_reason("assertions_of_before_unknown");
+                let mut response = error.into_response();
                 set_retry_after(&mut response, wait);
                 response
             }
@@ -239,17 +249,6 @@ impl EndpointError {
             }
         }
     }
-}
-
-fn logged_response(error: OauthError, caller: &Caller) -> Response {
-    let (code, reason) = (error.code.name(), error.reason);
-    tracing::debug!(
-        request_id = caller.request_id,
-        error = code,
-        reason,
-        "refused"
-    );
-    error.into_response()
 }
 
 fn set_retry_after(response: &mut Response, wait: Duration) {

@@ -10,14 +10,13 @@
 //!
 //! First-party clients need no consent.
 
-use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     consent_store,
     error::{EndpointError, ErrorCode, OauthError},
-    grant_store::Grant,
+    grant_store::{self, StoredGrant},
     scope,
     user_claims::consent_scopes,
 };
@@ -27,7 +26,7 @@ use crate::{
     db::Tx,
     error::InfraError,
     session::{self, Session},
-    user::{self, User, UserState, identity},
+    user::{User, UserState, identity},
 };
 
 /// The sign-in that a grant rests on. It is the one that answered the authorization request,
@@ -63,6 +62,8 @@ pub(crate) struct GrantHolder {
     pub(crate) user: User,
     /// None for a stored grant with `offline_access`, which outlives its session.
     pub(crate) session: Option<Session>,
+    /// The user has as many live grants with the client as there may be, and a code adds one.
+    pub(crate) has_most_grants: bool,
 }
 
 /// What a client authorizes itself with when it requests tokens.
@@ -71,7 +72,7 @@ pub(crate) enum GrantSource<'a> {
     /// A code that was just claimed. Its grant is not stored yet.
     Code(&'a SignIn),
     /// A stored grant that this transaction has locked.
-    Stored(&'a Grant),
+    Stored(&'a StoredGrant),
 }
 
 /// A grant to check.
@@ -126,43 +127,42 @@ pub(crate) async fn ensure_grant_is_authorized(
     check: &GrantCheck<'_>,
 ) -> Result<GrantHolder, GrantError> {
     let holder = match check.source {
-        GrantSource::Code(sign_in) => find_code_holder(tx, limits, sign_in, check.scope).await?,
-        GrantSource::Stored(grant) => find_grant_holder(tx.conn(), grant, tx.now, limits)
-            .await?
-            .ok_or(GrantError::SignInEnded)?,
+        GrantSource::Code(sign_in) => find_code_holder(tx, limits, sign_in, check).await?,
+        GrantSource::Stored(grant) => {
+            holder_if_live(grant, tx.now, limits).ok_or(GrantError::SignInEnded)?
+        }
     };
     ensure_consent(tx, check, &holder.user).await?;
     Ok(holder)
 }
 
-/// Finds whose grant this is while it is live: not revoked or expired, its user active and in the
+/// Returns whose grant this is while it is live: not revoked or expired, its user active and in the
 /// same epoch, and its session live unless the grant has `offline_access` (ST-05).
-pub(crate) async fn find_grant_holder(
-    conn: &impl ConnectionTrait,
-    grant: &Grant,
+#[must_use]
+pub(crate) fn holder_if_live(
+    stored: &StoredGrant,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<GrantHolder>, InfraError> {
+) -> Option<GrantHolder> {
+    let grant = &stored.grant;
     if grant.revoked_at.is_some() || grant.expires_at <= now {
-        return Ok(None);
+        return None;
     }
+    let (user, session) = (stored.user.clone()?, stored.session.clone());
     if scope::has(&grant.scope, scope::OFFLINE) {
-        let is_live =
-            |user: &User| user.state == UserState::Active && user.auth_epoch == grant.auth_epoch;
-        let user = user::find_by_id(conn, grant.user_id).await?.filter(is_live);
-        return Ok(user.map(|user| GrantHolder {
+        let is_live = user.state == UserState::Active && user.auth_epoch == grant.auth_epoch;
+        return is_live.then_some(GrantHolder {
             user,
             session: None,
-        }));
+            has_most_grants: false,
+        });
     }
-    let Some(id) = grant.session_id else {
-        return Ok(None);
-    };
-    let current = session::find_live(conn, id, now, limits).await?;
-    Ok(current.map(|current| GrantHolder {
+    let current = session::if_live(session?, user, now, limits)?;
+    Some(GrantHolder {
         user: current.user,
         session: Some(current.session),
-    }))
+        has_most_grants: false,
+    })
 }
 
 /// TK-14: the session may have ended, or its user been disabled, since the code was issued.
@@ -170,15 +170,21 @@ async fn find_code_holder(
     tx: &Tx,
     limits: &config::Session,
     sign_in: &SignIn,
-    scope: &str,
+    check: &GrantCheck<'_>,
 ) -> Result<GrantHolder, GrantError> {
-    let current = session::find_live(tx.conn(), sign_in.session_id, tx.now, limits)
+    let client_id = &check.client.client_id;
+    let found = grant_store::find_code_session(tx, sign_in.session_id, client_id)
         .await?
+        .ok_or(GrantError::SignInEnded)?;
+    let has_most_grants = found.has_most_grants;
+    let current = found
+        .user
+        .and_then(|user| session::if_live(found.session, user, tx.now, limits))
         .ok_or(GrantError::SignInEnded)?;
     let (session, user) = (current.session, current.user);
     // LK-07: a transaction that ends the session for good revokes its grants, but does not see this
     // one yet. A grant that outlives its session therefore waits for it, or makes it wait.
-    let is_offline = scope::has(scope, scope::OFFLINE);
+    let is_offline = scope::has(check.scope, scope::OFFLINE);
     if is_offline && !session::lock_for_share(tx, session.id).await? {
         return Err(GrantError::SignInEnded);
     }
@@ -195,6 +201,7 @@ async fn find_code_holder(
     Ok(GrantHolder {
         user,
         session: Some(session),
+        has_most_grants,
     })
 }
 

@@ -8,34 +8,154 @@ use std::time::Duration;
 use entity::{Time, grant_family as row};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
-    sea_query::{Expr, LockType, OnConflict},
+    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Select,
+    sea_query::{Alias, Expr, LockType, OnConflict, Query, SelectStatement},
 };
 use uuid::Uuid;
 
 pub(crate) use entity::grant_family::Model as Grant;
 
 use super::scope;
-use crate::{db::Tx, error::InfraError, user::User};
+use crate::{
+    audit::Event,
+    db::{Tx, joined},
+    error::InfraError,
+    session::{self, Session},
+    user::{self, User, UserEmail},
+};
 
 /// How long the row of an ended grant is kept.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
-/// Stores a grant. Returns `false` if one with this id exists: its code was spent before and came
-/// back (RD-06).
-pub(crate) async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
-    let inserted = row::Entity::insert(row::ActiveModel::from(grant))
-        .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
-        .exec_without_returning(tx.conn())
-        .await?;
-    Ok(inserted == 1)
+/// How many live grants a user may have with one client.
+const MAX_LIVE: u64 = 50;
+
+/// How many surplus grants one statement ends. There is one at most, unless an older version of the
+/// service left more.
+const MAX_SURPLUS: u64 = 10_000;
+
+/// The prefix of a grant's columns in a statement that reads several tables.
+const COLUMNS: &str = "grant_";
+
+/// The column that says whether a user has [`MAX_LIVE`] grants with a client.
+const IS_FULL: &str = "is_full";
+
+/// A grant with its user, and the session that it names, as far as they exist.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredGrant {
+    pub(crate) grant: Grant,
+    pub(crate) user: Option<User>,
+    pub(crate) session: Option<Session>,
 }
 
+/// The session of a code and its user, if they exist.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeSession {
+    pub(crate) session: Session,
+    pub(crate) user: Option<User>,
+    /// The user has as many live grants with the client as there may be: with another one,
+    /// [`revoke_surplus`] ends the oldest.
+    pub(crate) has_most_grants: bool,
+}
+
+/// Stores a grant together with the event that records it. Returns `false` if one with this id
+/// exists: its code was spent before and came back (RD-06). The caller then rolls back.
+pub(crate) async fn insert(tx: &Tx, grant: Grant, event: Event) -> Result<bool, InfraError> {
+    let insert = row::Entity::insert(row::ActiveModel::from(grant))
+        .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
+        .into_query();
+    Ok(event.record_with(tx, insert).await? == 1)
+}
+
+/// Finds a grant with its user and session, by one statement.
 pub(crate) async fn find(
     conn: &impl ConnectionTrait,
     id: Uuid,
-) -> Result<Option<Grant>, InfraError> {
-    Ok(row::Entity::find_by_id(id).one(conn).await?)
+) -> Result<Option<StoredGrant>, InfraError> {
+    match conn.query_one(&select_with_holder(id)).await? {
+        Some(row) => read_with_holder(&row),
+        None => Ok(None),
+    }
+}
+
+/// Finds the same with the user's primary address, by one statement.
+pub(crate) async fn find_with_address(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<(StoredGrant, Option<UserEmail>)>, InfraError> {
+    let mut select = select_with_holder(id);
+    user::join_primary_address(&mut select);
+    let Some(row) = conn.query_one(&select).await? else {
+        return Ok(None);
+    };
+    let address = user::read_joined_address(&row)?;
+    Ok(read_with_holder(&row)?.map(|grant| (grant, address)))
+}
+
+/// Finds a grant with its user and session, by one statement, and locks the grant: nothing else
+/// changes it before this transaction ends.
+pub(crate) async fn lock_with_holder(tx: &Tx, id: Uuid) -> Result<Option<StoredGrant>, InfraError> {
+    let mut select = select_with_holder(id);
+    select.lock_with_tables(LockType::Update, [row::Entity]);
+    match tx.conn().query_one(&select).await? {
+        Some(row) => read_with_holder(&row),
+        None => Ok(None),
+    }
+}
+
+fn select_with_holder(id: Uuid) -> SelectStatement {
+    let mut select = Query::select();
+    joined::add_columns::<row::Entity>(&mut select, COLUMNS);
+    select
+        .from(row::Entity)
+        .and_where(row::Column::Id.eq(id))
+        .limit(1);
+    user::join(&mut select, row::Column::UserId.as_column_ref());
+    session::join(&mut select, row::Column::SessionId.as_column_ref());
+    select
+}
+
+fn read_with_holder(row: &QueryResult) -> Result<Option<StoredGrant>, InfraError> {
+    let (user, session) = (user::read_joined(row)?, session::read_joined(row)?);
+    let grant = joined::read::<Grant>(row, COLUMNS)?;
+    Ok(grant.map(|grant| StoredGrant {
+        grant,
+        user,
+        session,
+    }))
+}
+
+/// Finds the session of a code with its user, and whether the user has as many live grants with the
+/// client as there may be, by one statement.
+pub(crate) async fn find_code_session(
+    tx: &Tx,
+    session: Uuid,
+    client: &str,
+) -> Result<Option<CodeSession>, InfraError> {
+    use sea_orm::ExprTrait as _;
+
+    let mut select = session::select_with_user(session::with_id(session));
+    let owner = session::user_column();
+    // In the words of the partial index, as in `revoke_surplus`.
+    let most = Query::select()
+        .expr(Expr::val(1))
+        .from(row::Entity)
+        .and_where(Expr::col(row::Column::UserId.as_column_ref()).equals(owner))
+        .and_where(row::Column::ClientId.eq(client))
+        .and_where(Expr::cust("grant_families.revoked_at IS NULL"))
+        .limit(1)
+        .offset(MAX_LIVE - 1)
+        .to_owned();
+    select.expr_as(Expr::exists(most), Alias::new(IS_FULL));
+    let Some(row) = tx.conn().query_one(&select).await? else {
+        return Ok(None);
+    };
+    let (user, has_most_grants) = (user::read_joined(&row)?, row.try_get("", IS_FULL)?);
+    Ok(session::read_joined(&row)?.map(|session| CodeSession {
+        session,
+        user,
+        has_most_grants,
+    }))
 }
 
 /// Finds a grant and locks it: nothing else changes it before this transaction ends.
@@ -144,24 +264,52 @@ pub(crate) async fn revoke_for_identity(
     Ok(revoked)
 }
 
+/// Ends the grants that match and are live, by one statement.
 async fn revoke_where(tx: &Tx, condition: Condition) -> Result<u64, InfraError> {
-    // Locked in one order, so that two transactions that do this wait for each other instead of
-    // deadlocking.
-    let ids: Vec<Uuid> = row::Entity::find()
+    let live = row::Entity::find()
+        .filter(condition)
+        .filter(row::Column::RevokedAt.is_null());
+    revoke_selected(tx, live).await
+}
+
+/// Ends the live grants of a user to a client beyond the [`MAX_LIVE`] that were used last, and
+/// returns how many (OA-8).
+pub(crate) async fn revoke_surplus(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraError> {
+    let last_use = Expr::cust("COALESCE(rotated_at, created_at)");
+    let surplus = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
-        .filter(condition)
-        .filter(row::Column::RevokedAt.is_null())
-        .order_by_asc(row::Column::Id)
-        .lock(LockType::NoKeyUpdate)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    let mut revoked = 0;
-    for id in ids {
-        revoked += u64::from(revoke(tx, id).await?);
+        .filter(row::Column::UserId.eq(user))
+        .filter(row::Column::ClientId.eq(client))
+        .filter(Expr::cust("revoked_at IS NULL"))
+        .order_by_desc(last_use)
+        .order_by_desc(row::Column::Id)
+        // SQLite has no OFFSET without LIMIT.
+        .limit(MAX_SURPLUS)
+        .offset(MAX_LIVE)
+        .into_query();
+    let condition = Condition::all().add(row::Column::Id.in_subquery(surplus));
+    revoke_where(tx, condition).await
+}
+
+/// Ends the selected grants by one statement. They are locked in one order, so that two transactions
+/// that do this wait for each other instead of deadlocking.
+async fn revoke_selected(tx: &Tx, select: Select<row::Entity>) -> Result<u64, InfraError> {
+    let mut select = select
+        .select_only()
+        .column(row::Column::Id)
+        .order_by_asc(row::Column::Id);
+    if tx.is_postgres() {
+        select = select.lock(LockType::NoKeyUpdate);
     }
-    Ok(revoked)
+    let updated = row::Entity::update_many()
+        .col_expr(row::Column::RevokedAt, Expr::value(Some(tx.now.0)))
+        .col_expr(row::Column::GcDay, Expr::value(gc_day(tx.now)))
+        .filter(row::Column::Id.in_subquery(select.into_query()))
+        .filter(row::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(updated.rows_affected)
 }
 
 /// The live grants of a user, given the user's live sessions.

@@ -6,10 +6,10 @@ use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use serde_json::{Map, Value, json};
 
 use super::{
-    access_token,
+    access_token::{self, UserParts},
     client_auth::{TokenRequest, authenticate_client},
     error::{EndpointError, json_response},
-    grant_check::find_grant_holder,
+    grant_check::holder_if_live,
     grant_store,
     refresh_token::{FamilyPosition, RefreshToken},
     revoke::{KNOWN, MAX_TOKEN},
@@ -66,7 +66,7 @@ async fn introspect_access_token(
         client,
         ..
     } = *request;
-    let Some(token) = access_token::find_active(app, config, token).await? else {
+    let Some(token) = access_token::find_active(app, config, token, UserParts::User).await? else {
         return Ok(None);
     };
     let is_own = token.client.client_id == client.client_id;
@@ -79,8 +79,8 @@ async fn introspect_access_token(
     }
     let mut scope = scope::grantable(token.client, token.text("scope"));
     let mut members = token.claims;
-    if let Some((_, holder)) = &token.grant {
-        let roles = user::roles(&holder.user);
+    if let Some(active) = &token.grant {
+        let roles = user::roles(&active.holder.user);
         scope = scope::limit_to_roles(&scope, &roles);
         members.insert("roles".to_owned(), roles.into());
     }
@@ -101,10 +101,11 @@ async fn introspect_refresh_token(
         ..
     } = *request;
     let (db, now) = (app.db.read(), app.clock().now());
-    let Some(grant) = grant_store::find(db, token.family).await? else {
+    let Some(stored) = grant_store::find(db, token.family).await? else {
         return Ok(None);
     };
-    let position = token.position_in(&grant, now);
+    let grant = &stored.grant;
+    let position = token.position_in(grant, now);
     let is_live = matches!(position, FamilyPosition::Current | FamilyPosition::Repeated);
     let may_refresh = client.grant_types.contains(&GrantType::AuthorizationCode)
         && scope::allows_refresh(client, &grant.scope);
@@ -114,7 +115,7 @@ async fn introspect_refresh_token(
     let Some(idle_until) = grant.idle_until.filter(|until| *until > now) else {
         return Ok(None);
     };
-    let Some(holder) = find_grant_holder(db, &grant, now, &config.session).await? else {
+    let Some(holder) = holder_if_live(&stored, now, &config.session) else {
         return Ok(None);
     };
     let roles = user::roles(&holder.user);

@@ -25,9 +25,6 @@ use crate::{
     user::{self, User},
 };
 
-/// The `typ` of access tokens (RFC 9068 §2.1).
-pub const ACCESS_TYP: &str = "at+jwt";
-
 const ID_TYP: &str = "JWT";
 
 /// A grant without refresh tokens lives as long as any client's access token may.
@@ -250,7 +247,8 @@ fn sign_access_token(
             roles: user::roles(subject.user),
         }),
     };
-    app.keys.sign(client.access_token_alg, ACCESS_TYP, &claims)
+    let typ = config.access_token_typ(subject.audience).as_str();
+    app.keys.sign(client.access_token_alg, typ, &claims)
 }
 
 async fn sign_id_token(

@@ -51,7 +51,13 @@ impl IssueTokens for Issuer {
                 claims: "",
             };
             let (grant, refresh_token) = new_grant(&self.app, &config, new, tx.now);
-            grant_store::insert(tx, grant.clone()).await?;
+            let event = Event::new(Kind::TokenIssued)
+                .user(user.id)
+                .session(session.id)
+                .client(Some(&client.client_id))
+                .caller(&caller.network, &caller.request_id);
+            grant_store::insert(tx, grant.clone(), event).await?;
+            grant_store::revoke_surplus(tx, user.id, &client.client_id).await?;
             let subject = TokenSubject {
                 grant: &grant,
                 user,
@@ -61,13 +67,6 @@ impl IssueTokens for Issuer {
                 nonce,
             };
             let tokens = issue_tokens(&self.app, &config, tx, &subject).await?;
-            Event::new(Kind::TokenIssued)
-                .user(user.id)
-                .session(session.id)
-                .client(Some(&client.client_id))
-                .caller(&caller.network, &caller.request_id)
-                .record(tx)
-                .await?;
             Ok(IssuedTokens {
                 access_token: tokens.access_token,
                 expires_in: tokens.expires_in,

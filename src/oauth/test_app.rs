@@ -195,10 +195,12 @@ impl TestApp {
             public_url: ISSUER.into(),
             keys: Keys::open(&db, &masters).await.unwrap(),
             client_keys: ClientKeys::default(),
-            tickets: Tickets::memory(10_000, clock, &masters),
+            tickets: Tickets::memory(16 << 20, clock, &masters),
             texts: Texts::load(None).unwrap(),
             macs: Macs::new(&masters),
             outbox: Arc::default(),
+            unnamed_proxy: Default::default(),
+            path_stripping: Default::default(),
             db,
         };
         let tx = app.db.begin().await.unwrap();
@@ -309,9 +311,14 @@ impl TestApp {
             resources: resources.map(str::to_owned),
             sign_in: SignIn::from(&self.session),
         };
-        issue_code(&self.app, &code, Duration::from_secs(60))
-            .await
-            .unwrap()
+        issue_code(
+            &self.app,
+            self.session.user_id,
+            &code,
+            Duration::from_secs(60),
+        )
+        .await
+        .unwrap()
     }
 
     /// Tokens for a fresh code of a public client.

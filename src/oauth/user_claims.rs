@@ -12,7 +12,7 @@ use super::{grant_store::Grant, scope};
 use crate::{
     config::Client,
     error::InfraError,
-    user::{self, User},
+    user::{self, User, UserEmail},
 };
 
 /// The claims that can be requested at userinfo, each with the scope that it belongs to. Claims
@@ -71,9 +71,13 @@ impl ClaimFilter<'_> {
             || self.was_requested("userinfo", name)
     }
 
-    /// TK-10: an ID token has no claim about the user that was not requested in `claims`.
+    /// TK-10: an ID token has no claim about the user that neither `claims` nor the client's
+    /// registration names. What the registration names still needs the claim's scope (OC-5).
     fn allows_in_id_token(&self, name: &str) -> bool {
-        self.was_requested("id_token", name)
+        let registered = &self.client.id_token_claims;
+        let is_registered = registered.iter().any(|claim| claim.name() == name);
+        let has_scope = scope_of_claim(name).is_none_or(|scope| scope::has(self.scope, scope));
+        is_registered && has_scope || self.was_requested("id_token", name)
     }
 
     /// Whether `claims` named it. A refresh that left a scope out leaves out the claims that belong
@@ -118,11 +122,12 @@ pub(crate) struct UserClaims {
 
 /// The claims of a userinfo response: those of the granted scopes (OIDC Core §5.4, CL-3) and those
 /// that the request named.
-pub(crate) async fn load_for_userinfo(
-    conn: &impl ConnectionTrait,
+#[must_use]
+pub(crate) fn for_userinfo(
     user: &User,
+    address: Option<&UserEmail>,
     filter: &ClaimFilter<'_>,
-) -> Result<UserClaims, InfraError> {
+) -> UserClaims {
     let (grant, allows) = (filter.grant, |name: &str| filter.allows_in_userinfo(name));
     let amr = || {
         grant
@@ -131,8 +136,7 @@ pub(crate) async fn load_for_userinfo(
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    let claims = load(conn, user, allows).await?;
-    Ok(UserClaims {
+    UserClaims {
         auth_time: allows("auth_time").then(|| grant.auth_time.seconds()),
         acr: allows("acr").then(|| grant.acr.clone()),
         amr: allows("amr").then(amr).filter(|amr| !amr.is_empty()),
@@ -140,8 +144,8 @@ pub(crate) async fn load_for_userinfo(
             .session_id
             .filter(|_| allows("sid"))
             .map(|id| id.to_string()),
-        ..claims
-    })
+        ..claims_of(user, address, allows)
+    }
 }
 
 /// The claims of an ID token beside those that it always has.
@@ -150,30 +154,47 @@ pub(crate) async fn load_for_id_token(
     user: &User,
     filter: &ClaimFilter<'_>,
 ) -> Result<UserClaims, InfraError> {
-    load(conn, user, |name| filter.allows_in_id_token(name)).await
+    let allows = |name: &str| filter.allows_in_id_token(name);
+    let address = match allows("email") || allows("email_verified") {
+        true => user::primary_address(conn, user.id).await?,
+        false => None,
+    };
+    Ok(claims_of(user, address.as_ref(), allows))
 }
 
-async fn load(
-    conn: &impl ConnectionTrait,
+fn claims_of(
     user: &User,
-    allows: impl Fn(&str) -> bool + Send + Sync,
-) -> Result<UserClaims, InfraError> {
+    address: Option<&UserEmail>,
+    allows: impl Fn(&str) -> bool,
+) -> UserClaims {
     let known = |name: &str, text: &Option<String>| {
         text.clone()
             .filter(|text| allows(name) && !text.trim().is_empty())
     };
-    let mut claims = UserClaims {
+    let is_verified = |address: &UserEmail| address.verified_at.is_some();
+    UserClaims {
         name: known("name", &user.name),
         locale: known("locale", &user.locale),
         updated_at: allows("updated_at").then(|| user.updated_at.seconds()),
         roles: allows("roles").then(|| user::roles(user)),
+        email: address
+            .filter(|_| allows("email"))
+            .map(|address| address.email.clone()),
+        email_verified: address
+            .filter(|_| allows("email_verified"))
+            .map(is_verified),
         ..UserClaims::default()
-    };
-    if (allows("email") || allows("email_verified"))
-        && let Some(address) = user::primary_address(conn, user.id).await?
-    {
-        claims.email_verified = allows("email_verified").then_some(address.verified_at.is_some());
-        claims.email = allows("email").then_some(address.email);
     }
-    Ok(claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::IdTokenClaim;
+
+    #[test]
+    fn oc_5_the_claims_of_a_registration_are_ours_with_the_same_scopes() {
+        let registered = IdTokenClaim::ALL.map(|claim| (claim.name(), claim.scope()));
+        assert_eq!(CLAIMS[..registered.len()], registered);
+    }
 }

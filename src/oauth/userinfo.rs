@@ -11,7 +11,7 @@ use poem::{
 use serde::Serialize;
 
 use super::{
-    access_token,
+    access_token::{self, ActiveGrant, UserParts},
     error::{OauthError, json_response},
     scope,
     user_claims::{self, ClaimFilter, UserClaims},
@@ -23,6 +23,7 @@ use crate::{
         caller::Caller,
         cors,
         params::{ParamError, Params},
+        reason::RefusalReason,
     },
 };
 
@@ -68,22 +69,27 @@ pub(crate) async fn userinfo(Data(app): Data<&App>, request: &Request, body: Bod
 async fn load(app: &App, request: &Request, body: Body) -> Result<serde_json::Value, BearerError> {
     let token = read_token(request, body).await?;
     let config = app.config.get();
-    let token = access_token::find_active(app, &config, &token)
+    let token = access_token::find_active(app, &config, &token, UserParts::UserAndAddress)
         .await?
         .ok_or(BearerError::InvalidToken)?;
     cors::restrict_to_origins(request, &token.client.allowed_origins);
     // A scope that an operator has taken from the client since is gone here, too.
     let scope = scope::grantable(token.client, token.text("scope"));
     let has_openid = scope::has(&scope, "openid");
-    let Some((grant, holder)) = token.grant.as_ref().filter(|_| has_openid) else {
+    let Some(active) = token.grant.as_ref().filter(|_| has_openid) else {
         return Err(BearerError::InsufficientScope("openid"));
     };
+    let ActiveGrant {
+        grant,
+        holder,
+        address,
+    } = active;
     let filter = ClaimFilter {
         grant,
         client: token.client,
         scope: &scope,
     };
-    let claims = user_claims::load_for_userinfo(app.db.read(), &holder.user, &filter).await?;
+    let claims = user_claims::for_userinfo(&holder.user, address.as_ref(), &filter);
     let sub = holder.user.public_id.to_string();
     let info = UserInfo { sub, claims };
     serde_json::to_value(info).map_err(|error| InfraError::internal(error).into())
@@ -157,10 +163,10 @@ impl BearerError {
                 String::new(),
             ),
         };
-        tracing::debug!(request_id = caller.request_id, error, "refused");
         let body = serde_json::json!({ "error": error, "error_description": description });
         let parameters = format!(", error=\"{error}\", error_description=\"{description}\"{scope}");
-        with_challenge(json_response(status, &body), &parameters)
+        let response = RefusalReason::new(error).attach_to(json_response(status, &body));
+        with_challenge(response, &parameters)
     }
 }
 

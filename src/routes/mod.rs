@@ -2,6 +2,7 @@
 
 mod api;
 mod dev;
+mod document;
 mod post_protection;
 mod table;
 
@@ -13,10 +14,11 @@ use crate::{
     app::App,
     client,
     federation::provider::Providers,
-    login::{context, first_party, page::ErrorPage},
+    login::{client_home, context, first_party, page::ErrorPage},
     mail::mailbox::Mailbox,
     oauth::{self, discovery::Metadata},
     web::{
+        again::Repeatable,
         cors::cors,
         layers::{self, Layers},
         methods::allow_methods,
@@ -24,12 +26,13 @@ use crate::{
     },
 };
 use api::ApiDocument;
+use document::Document;
 pub use post_protection::{POST_ROUTES, PostProtection};
 
 /// Returns the generated document of the public API, as committed in `openapi/public.yaml`.
 #[must_use]
 pub fn openapi_public() -> String {
-    api::service().spec_yaml()
+    Document::new(&api::service().spec_yaml(), "/").to_yaml()
 }
 
 /// Returns everything on the public listener, with the layers around it. `mailbox` is there in
@@ -40,7 +43,7 @@ pub fn public(
     providers: &Providers,
 ) -> impl Endpoint<Output = Response> + 'static {
     let service = api::service();
-    let document = Arc::new(ApiDocument::new(&service));
+    let document = Arc::new(ApiDocument::new(&service, &app.public_url));
     let live = app.config.clone();
     let client_origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
     let api = api::endpoint(service, app.config.clone(), Arc::clone(&document));
@@ -54,6 +57,8 @@ pub fn public(
     let issuer: first_party::TokenIssuer = Arc::new(oauth::issuer::Issuer { app: app.clone() });
     let mut layers = Layers::new(Some(app.public_url.clone()));
     layers.trusted_proxies = app.config.startup().server.trusted_proxies.clone().into();
+    layers.unnamed_proxy = app.unnamed_proxy.clone();
+    layers.path_stripping = app.path_stripping.clone();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
     routes
@@ -74,19 +79,40 @@ fn home() -> Response {
 /// Renders the errors for people that no endpoint renders: no such page, wrong method, too large.
 fn error_page(app: &App) -> layers::ErrorPage {
     let app = app.clone();
-    Arc::new(move |error, caller| {
-        let localizer = app.texts.negotiate("", &caller.accept_language);
+    Arc::new(move |error, failed| {
+        let (localizer, options) = failed.look.get().unwrap_or_else(|| {
+            let localizer = app.texts.negotiate("", &failed.caller.accept_language);
+            (localizer, PageOptions::for_url(&app.public_url))
+        });
         let key = match error.status {
             StatusCode::NOT_FOUND => "error-not-found",
+            StatusCode::METHOD_NOT_ALLOWED => "error-method",
+            StatusCode::MISDIRECTED_REQUEST => "error-deployment",
             StatusCode::TOO_MANY_REQUESTS => "error-busy",
             StatusCode::SERVICE_UNAVAILABLE => "error-away",
             status if status.is_server_error() => "error-internal",
             _ => "error-request",
         };
+        let repeatable = failed.repeatable.as_ref();
+        let again = repeatable.filter(|_| error.status.is_server_error());
+        let config = app.config.get();
+        let client = client_home::client_in_uri(&failed.uri, &config);
+        let client = client.map(|client| client.client_id.as_str());
+        let client_page = client_home::home_of(&config, client);
+        let label = match &client_page {
+            Some((_, name)) => localizer.text_with("error-to-client", &[("client", name.clone())]),
+            None => localizer.text("error-next"),
+        };
         let page = ErrorPage {
-            next_href: Some("/login"),
+            next_href: Some(
+                client_page
+                    .as_ref()
+                    .map_or("/login", |(page, _)| page.as_str()),
+            ),
+            next_label: Some(label),
+            again: again.map(Repeatable::again),
             ..ErrorPage::with_texts(&localizer, error.status, key, &error.reference)
         };
-        render_page(&page, PageOptions::for_url(&app.public_url))
+        render_page(&page, options)
     })
 }

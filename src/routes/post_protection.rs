@@ -27,6 +27,7 @@ pub const POST_ROUTES: &[(&str, PostProtection)] = &[
     ("/account/access/remove", PostProtection::FormToken),
     ("/oauth2/authorize", PostProtection::CookieFree),
     ("/oauth2/authorize/cancel", PostProtection::FormToken),
+    ("/login/name", PostProtection::FormToken),
     ("/consent", PostProtection::FormToken),
     ("/oauth2/logout", PostProtection::CookieFree),
     ("/oauth2/logout/confirm", PostProtection::FormToken),

@@ -31,6 +31,10 @@ fn add_sign_in(routes: Route) -> Route {
     routes
         .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
         .at(
+            "/login/again",
+            allow_methods("GET, HEAD", get(resume::again)),
+        )
+        .at(
             "/login/email",
             allow_methods("POST", post(pages::start::request_email)),
         )
@@ -154,6 +158,13 @@ fn add_browser_oauth(routes: Route) -> Route {
             allow_methods("POST", post(authorize::consent::cancel)),
         )
         .at(
+            "/login/name",
+            allow_methods(
+                "GET, POST",
+                get(authorize::name::show).post(authorize::name::submit),
+            ),
+        )
+        .at(
             "/consent",
             allow_methods(
                 "GET, POST",
@@ -202,7 +213,11 @@ fn add_client_oauth(routes: Route, origins: impl Origins + Clone + 'static) -> R
 
 /// Documents for client software, and static files.
 fn add_documents(routes: Route) -> Route {
-    routes
+    let with_icons = assets::ICON_PATHS.iter().fold(routes, |routes, path| {
+        let icon = allow_methods("GET, HEAD", get(assets::serve_icon()));
+        routes.at(path, icon)
+    });
+    with_icons
         .at(
             "/.well-known/openid-configuration",
             allow_methods("GET, HEAD", get(discovery::metadata)),

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use entity::{Time, session};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-    sea_query::{Expr, LockType},
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _,
+    sea_query::{ColumnRef, Expr, IntoColumnRef, LockType, Query, SelectStatement},
 };
 use uuid::Uuid;
 
 use super::{Session, end::not_revoked};
 use crate::{
     config,
-    db::Tx,
+    db::{Tx, joined},
     error::InfraError,
     secret::Hash,
     user::{self, User},
@@ -24,6 +24,9 @@ const RECORD_USE_EVERY: Duration = Duration::from_secs(600);
 
 /// The most sessions that a list shows.
 const MAX_LISTED: u64 = 200;
+
+/// The prefix of a session's columns in a statement that reads several tables.
+const COLUMNS: &str = "session_";
 
 /// A live session and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,21 +43,15 @@ pub async fn find_by_cookie(
     now: Time,
     limits: &config::Session,
 ) -> Result<Option<CurrentSession>, InfraError> {
-    let mut row = session::Entity::find()
-        .filter(session::Column::SecretHash.eq(cookie.to_column()))
-        .one(conn)
-        .await?;
-    if row.is_none() {
-        row = session::Entity::find()
-            .filter(session::Column::PreviousHash.eq(cookie.to_column()))
-            .filter(session::Column::PreviousUntil.gt(now))
-            .one(conn)
-            .await?;
+    let current = Condition::all().add(session::Column::SecretHash.eq(cookie.to_column()));
+    let mut found = find_with_user(conn, current).await?;
+    if found.is_none() {
+        let previous = Condition::all()
+            .add(session::Column::PreviousHash.eq(cookie.to_column()))
+            .add(session::Column::PreviousUntil.gt(now));
+        found = find_with_user(conn, previous).await?;
     }
-    match row {
-        Some(row) => with_user_if_live(conn, row, now, limits).await,
-        None => Ok(None),
-    }
+    Ok(found.and_then(|(session, user)| if_live(session, user?, now, limits)))
 }
 
 /// Returns the live session with this id, and its user: for codes and tokens that name it.
@@ -64,29 +61,71 @@ pub async fn find_live(
     now: Time,
     limits: &config::Session,
 ) -> Result<Option<CurrentSession>, InfraError> {
-    match session::Entity::find_by_id(id).one(conn).await? {
-        Some(row) => with_user_if_live(conn, row, now, limits).await,
-        None => Ok(None),
-    }
+    let found = find_with_user(conn, with_id(id)).await?;
+    Ok(found.and_then(|(session, user)| if_live(session, user?, now, limits)))
 }
 
-async fn with_user_if_live(
+/// Selects the session with this id.
+#[must_use]
+pub fn with_id(id: Uuid) -> Condition {
+    Condition::all().add(session::Column::Id.eq(id))
+}
+
+/// Returns the column that holds the id of a session's user.
+#[must_use]
+pub fn user_column() -> ColumnRef {
+    session::Column::UserId.as_column_ref().into_column_ref()
+}
+
+/// Returns the statement that reads sessions, each with its user. [`read_joined`] and
+/// [`user::read_joined`] read its rows.
+#[must_use]
+pub fn select_with_user(which: Condition) -> SelectStatement {
+    let mut select = Query::select();
+    joined::add_columns::<session::Entity>(&mut select, COLUMNS);
+    select.from(session::Entity).cond_where(which).limit(1);
+    user::join(&mut select, user_column());
+    select
+}
+
+async fn find_with_user(
     conn: &impl ConnectionTrait,
+    which: Condition,
+) -> Result<Option<(Session, Option<User>)>, InfraError> {
+    let Some(row) = conn.query_one(&select_with_user(which)).await? else {
+        return Ok(None);
+    };
+    let user = user::read_joined(&row)?;
+    Ok(read_joined(&row)?.map(|session| (session, user)))
+}
+
+/// Joins the session whose id is in the column `id`, if there is one, to a statement.
+pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
+    joined::add_columns::<session::Entity>(select, COLUMNS);
+    let is_named = Expr::col(session::Column::Id.as_column_ref()).equals(id);
+    select.left_join(session::Entity, is_named);
+}
+
+/// Reads the session that [`join`] joined.
+pub fn read_joined(row: &QueryResult) -> Result<Option<Session>, InfraError> {
+    joined::read(row, COLUMNS)
+}
+
+/// Returns a session and its user if both are live.
+#[must_use]
+pub fn if_live(
     session: Session,
+    user: User,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<CurrentSession>, InfraError> {
-    if session.revoked_at.is_some()
+) -> Option<CurrentSession> {
+    let is_over = session.revoked_at.is_some()
         || session.expires_at <= now
-        || idle_end(&session, limits) <= now
-    {
-        return Ok(None);
-    }
-    let user = user::find_by_id(conn, session.user_id).await?;
-    let user = user.filter(|user| {
-        user.state == user::UserState::Active && user.auth_epoch == session.auth_epoch
-    });
-    Ok(user.map(|user| CurrentSession { session, user }))
+        || idle_end(&session, limits) <= now;
+    let is_users = user.id == session.user_id
+        && user.state == user::UserState::Active
+        && user.auth_epoch == session.auth_epoch;
+    (is_users && !is_over).then_some(CurrentSession { session, user })
 }
 
 /// Returns when the session ends if it is not used again.

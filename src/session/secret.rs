@@ -64,13 +64,12 @@ pub async fn step_up(
     Ok((result.rows_affected == 1).then_some(secret))
 }
 
-/// Gives the session a new secret after its user got another sign-in method; the old one is dead at
-/// once (BS-04). `auth_time` stays, since the user did not authenticate. Returns none if the
+/// Gives the session this new secret after its user got another sign-in method; the old one is dead
+/// at once (BS-04). `auth_time` stays, since the user did not authenticate. Returns `false` if the
 /// session has ended.
-pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, InfraError> {
-    let secret = Plain::generate();
-    let result = replace_secret(id, &secret).exec(tx.conn()).await?;
-    Ok((result.rows_affected == 1).then_some(secret))
+pub async fn rotate(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, InfraError> {
+    let result = replace_secret(id, secret).exec(tx.conn()).await?;
+    Ok(result.rows_affected == 1)
 }
 
 /// Replaces the secret of a live session. No older secret is accepted any more.

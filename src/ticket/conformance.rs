@@ -10,13 +10,18 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{Claim, Counter, Once, TicketKind, Tickets, memory::Memory, redis::server::Server};
+use super::{
+    Claim, Counter, Once, Payer, TicketKind, Tickets, Writable, memory::Memory,
+    redis::server::Server,
+};
 use crate::{
     clock::{Clock, Time},
     secret::{Hash, MasterKeys, Plain},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// The most bytes of a store: enough for all cases but those that fill it.
+pub(super) const SPACE: usize = 512 * 1024;
 const HANDLE_KEY: [u8; 32] = [7; 32];
 
 /// Two handles on one store, and a third that holds another master key.
@@ -28,7 +33,7 @@ pub(super) struct Copies {
 
 impl Copies {
     fn in_process() -> Self {
-        let store = Arc::new(Memory::new(100_000, Clock::default()));
+        let store = Arc::new(Memory::new(SPACE, Clock::default()));
         let over = |key| Tickets::over(store.clone(), "t:", &MasterKeys::new(key, []));
         Self {
             a: over(HANDLE_KEY),
@@ -539,6 +544,158 @@ async fn entries_end_by_themselves(copies: Copies) {
     );
 }
 
+/// The networks of an attack.
+fn attackers(copies: &Copies, number: u8) -> Vec<Tickets> {
+    let of = |n: u8| Payer::Network([127, n, 0, 1].into());
+    (0..number).map(|n| copies.a.charged_to(of(n))).collect()
+}
+
+async fn a_flood_of_tickets_drops_the_floods_own(copies: Copies) {
+    let attackers = attackers(&copies, 13);
+    let innocent = copies.b.charged_to(Payer::Network([203, 0, 113, 1].into()));
+    let (first, code) = (handle(), handle());
+    assert!(
+        innocent
+            .issue(TicketKind::Pending, &first, b"first", MINUTE)
+            .await
+            .unwrap()
+    );
+    for at in 0..400 {
+        let attacker = &attackers[at % attackers.len()];
+        let at = handle();
+        let fat = attacker.issue(TicketKind::Pending, &at, &[7; 4096], MINUTE);
+        assert!(fat.await.unwrap());
+    }
+    let usage = copies.b.usage().await.unwrap();
+    assert!(
+        usage.tickets <= SPACE / 2 && usage.tickets > SPACE / 2 - 5 * 4096,
+        "{usage:?}"
+    );
+    let second = handle();
+    assert!(
+        innocent
+            .issue(TicketKind::Pending, &second, b"second", MINUTE)
+            .await
+            .unwrap()
+    );
+    for (at, value) in [(first, b"first".as_slice()), (second, b"second")] {
+        let claim = innocent.claim(TicketKind::Pending, &at, b"", MINUTE).await;
+        assert_eq!(claim.unwrap(), Claim::Fresh(value.to_vec()));
+    }
+    for _ in 0..100 {
+        assert!(
+            copies
+                .a
+                .issue(TicketKind::Code, &handle(), &[7; 512], MINUTE)
+                .await
+                .unwrap()
+        );
+    }
+    assert!(
+        copies
+            .a
+            .issue(TicketKind::Code, &code, b"code", MINUTE)
+            .await
+            .unwrap()
+    );
+    assert_eq!(copies.b.check_writable().await.unwrap(), Writable::Yes);
+}
+
+async fn a_flood_of_counters_leaves_space(copies: Copies) {
+    let attackers = attackers(&copies, 13);
+    let innocent = copies.b.charged_to(Payer::Network([203, 0, 113, 1].into()));
+    let (subject, two) = (handle(), [counter("two", 2, 60 * MINUTE)]);
+    assert!(innocent.hit(&subject, &two).await.unwrap().is_none());
+    for at in 0..600 {
+        let attacker = &attackers[at % attackers.len()];
+        assert!(attacker.hit(&handle(), &two).await.unwrap().is_none());
+    }
+    let usage = copies.a.usage().await.unwrap();
+    assert!(usage.counters <= SPACE / 4, "{usage:?}");
+    assert!(innocent.hit(&subject, &two).await.unwrap().is_none());
+    let wait = innocent.hit(&subject, &two).await.unwrap();
+    assert!(wait.is_some(), "the innocent's count is kept");
+}
+
+async fn a_counter_in_use_is_dropped_last(copies: Copies) {
+    let attackers = attackers(&copies, 13);
+    let own: Vec<Hash> = attackers.iter().map(|_| handle()).collect();
+    let two = [counter("two", 2, 60 * MINUTE)];
+    let limit = |limit| [counter("network", limit, 60 * MINUTE)];
+    for _ in 0..50 {
+        for (attacker, own) in attackers.iter().zip(&own) {
+            assert!(attacker.hit(own, &limit(50)).await.unwrap().is_none());
+            assert!(attacker.hit(&handle(), &two).await.unwrap().is_none());
+        }
+    }
+    for (attacker, own) in attackers.iter().zip(&own) {
+        let wait = attacker.hit(own, &limit(50)).await.unwrap();
+        assert!(wait.is_some(), "a flood must not drop what limits it");
+    }
+}
+
+/// The account follows each change of an entry, and its end.
+async fn the_account_follows_every_change(copies: Copies) {
+    let network = copies.a.charged_to(Payer::Network([127, 0, 0, 9].into()));
+    let total = async || copies.b.usage().await.unwrap();
+    let (at, short) = (handle(), Duration::from_millis(60));
+    network
+        .issue(TicketKind::Pending, &at, &[7; 2000], MINUTE)
+        .await
+        .unwrap();
+    let large = total().await.tickets;
+    assert!(large > 2000, "{large}");
+    let (_, seen) = network
+        .peek_version(TicketKind::Pending, &at)
+        .await
+        .unwrap()
+        .unwrap();
+    let replaced = network.replace_if(TicketKind::Pending, &at, &seen, &[7; 1000]);
+    assert!(replaced.await.unwrap());
+    assert_eq!(total().await.tickets, large - 1000);
+    let claim = copies.b.claim(TicketKind::Pending, &at, b"", short);
+    assert_eq!(claim.await.unwrap(), Claim::Fresh(vec![7; 1000]));
+    assert_eq!(total().await.tickets, large - 2000);
+    network
+        .hit(&handle(), &[counter("one", 9, short)])
+        .await
+        .unwrap();
+    copies
+        .a
+        .issue(TicketKind::Code, &handle(), b"", short)
+        .await
+        .unwrap();
+    assert!(total().await.counters > 0 && total().await.own > 0);
+    let ended = async {
+        while total().await.total() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let _ = copies.a.sweep();
+            copies.a.keep_epoch(Clock::default().now()).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .unwrap();
+}
+
+/// The store is full of entries that have expired: a new one needs the space of many, and finds it.
+async fn expired_entries_leave_before_the_store_is_full(copies: Copies) {
+    let short = Duration::from_secs(3);
+    let mut own = 0;
+    let issue = async |length: usize, ttl| {
+        let (at, value) = (handle(), vec![7; length]);
+        copies.a.issue(TicketKind::Code, &at, &value, ttl).await
+    };
+    while issue(4_000, short).await.is_ok() {
+        own += 1;
+        assert!(own < 1_000, "the store has a limit");
+    }
+    assert!(own > 80, "{own} entries");
+    assert!(issue(310_000, MINUTE).await.is_err(), "they are live");
+    tokio::time::sleep(short).await;
+    assert!(issue(310_000, MINUTE).await.unwrap(), "they have expired");
+}
+
 async fn it_answers_and_refuses_when_full(copies: Copies) {
     copies.a.ping().await.unwrap();
     assert_eq!(
@@ -581,5 +738,10 @@ suite! {
     a4_hits_of_two_copies_make_one_exact_total: hits_of_two_copies_make_one_exact_total;
     a5_refused_hits_do_not_count: refused_hits_do_not_count;
     rd_04_entries_end_by_themselves: entries_end_by_themselves;
+    oa_4_a_flood_of_tickets_drops_the_floods_own: a_flood_of_tickets_drops_the_floods_own;
+    oa_4_a_flood_of_counters_leaves_space: a_flood_of_counters_leaves_space;
+    oa_4_a_counter_in_use_is_dropped_last: a_counter_in_use_is_dropped_last;
+    oa_4_the_account_follows_every_change: the_account_follows_every_change;
+    oa_4_expired_entries_leave_before_the_store_is_full: expired_entries_leave_before_the_store_is_full;
     rd_10_it_answers_and_refuses_when_full: it_answers_and_refuses_when_full;
 }

@@ -1,9 +1,9 @@
 //! Tickets and counters in this process: one map behind one lock, held for one operation and never across an
 //! await.
 //!
-//! The capacity bounds the memory: an entry counts once for each kibibyte. A store that is full of live entries
-//! refuses new ones and evicts none. Entries expire exactly at their time by the injected clock; expired ones are
-//! deleted as new ones come, and by `sweep`.
+//! The capacity bounds the memory, by the account of `account`: entries that are charged to a payer make space for
+//! one another, and others are refused when the store is full. Entries expire exactly at their time by the injected
+//! clock; expired ones are deleted as new ones come, and by `sweep`.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,9 +12,13 @@ use std::{
     time::Duration,
 };
 
-use super::store::{
-    Counter, EvictionPolicy, Once, OnceKeys, Store, StoreResult, TicketState, VERSION_LENGTH,
-    bounded, unavailable, version,
+use super::{
+    account::{Account, Charge, Full, Pool, Usage, cost},
+    payer::Groups,
+    store::{
+        Counter, EvictionPolicy, NewTicket, Once, OnceKeys, Store, StoreResult, TicketState,
+        VERSION_LENGTH, Writable, bounded, unavailable, version,
+    },
 };
 use crate::{
     clock::{Clock, Time},
@@ -24,26 +28,28 @@ use crate::{
 /// The most expired entries that one call deletes: more than one call can add, so that they never pile up.
 const DELETED_AT_ONCE: usize = 64;
 
+/// How often one call does so before it drops a live entry or the store counts as full.
+const ROUNDS: usize = 8;
+
 pub(super) struct Memory {
     clock: Clock,
-    capacity: usize,
     /// When the data began: at the start of the process.
     epoch: Time,
     entries: Mutex<Entries>,
 }
 
-/// The entries by key, and their order of expiry. Each entry is in `by_expiry` exactly once.
-#[derive(Default)]
+/// The entries by key, their order of expiry, and their account. Each entry is in `by_expiry` and in the account
+/// exactly once.
 struct Entries {
     by_key: HashMap<Arc<str>, Entry>,
     by_expiry: BTreeSet<(Time, Arc<str>)>,
-    /// The sum of the weights of all entries.
-    weight: usize,
+    account: Account,
 }
 
 struct Entry {
     content: Content,
     expires: Time,
+    charge: Charge,
 }
 
 enum Content {
@@ -52,17 +58,23 @@ enum Content {
 }
 
 impl Content {
-    /// Returns the weight: one for each kibibyte.
-    fn weight(&self) -> usize {
+    /// Returns what an entry with this content costs.
+    fn cost(&self, groups: &Groups) -> usize {
+        let value = match self {
+            Self::Blob(blob) => blob.len(),
+            Self::Count(_) => 0,
+        };
+        cost(value, groups)
+    }
+
+    /// Returns the pool of an entry with this content.
+    fn pool(&self, groups: &Groups) -> Pool {
         match self {
-            Self::Blob(blob) => blob_weight(blob),
-            Self::Count(_) => 1,
+            _ if groups.is_empty() => Pool::Own,
+            Self::Blob(_) => Pool::Tickets,
+            Self::Count(_) => Pool::Counters,
         }
     }
-}
-
-fn blob_weight(blob: &[u8]) -> usize {
-    blob.len().div_ceil(1024).max(1)
 }
 
 impl Entry {
@@ -89,41 +101,87 @@ impl Entries {
         }
     }
 
-    fn put(&mut self, key: &str, content: Content, expires: Time) {
+    fn put(&mut self, key: &str, content: Content, expires: Time, groups: &Groups) {
+        self.delete(key);
         let key: Arc<str> = key.into();
-        self.weight += content.weight();
-        if let Some(old) = self.by_key.insert(key.clone(), Entry { content, expires }) {
-            self.weight -= old.content.weight();
-            self.by_expiry.remove(&(old.expires, key.clone()));
-        }
+        let (pool, cost) = (content.pool(groups), content.cost(groups));
+        let entry = Entry {
+            charge: self.account.add(&key, pool, cost, groups),
+            content,
+            expires,
+        };
+        self.by_key.insert(Arc::clone(&key), entry);
         self.by_expiry.insert((expires, key));
+    }
+
+    /// Raises a counter of so many hits. One that exists stays charged to its payer and becomes the
+    /// payer's newest entry: a counter in use is dropped last, or a flood would drop the very counters
+    /// that limit it (OA-4).
+    fn raise(&mut self, key: &str, count: u32, ends: Time, groups: &Groups) {
+        let existing = self.by_key.get(key).filter(|_| count > 0);
+        let kept = existing.map(|entry| entry.charge.groups());
+        let groups = kept.as_ref().unwrap_or(groups);
+        self.put(key, Content::Count(count + 1), ends, groups);
+    }
+
+    fn delete(&mut self, key: &str) {
+        if let Some((key, entry)) = self.by_key.remove_entry(key) {
+            self.account.remove(&entry.charge);
+            self.by_expiry.remove(&(entry.expires, key));
+        }
     }
 
     fn delete_expired(&mut self, now: Time) -> usize {
         for deleted in 0..DELETED_AT_ONCE {
-            let Some((expires, key)) = self.by_expiry.pop_first() else {
+            let Some((_, key)) = self
+                .by_expiry
+                .first()
+                .filter(|(expires, _)| *expires <= now)
+            else {
                 return deleted;
             };
-            if now < expires {
-                self.by_expiry.insert((expires, key));
-                return deleted;
-            }
-            self.weight -= self
-                .by_key
-                .remove(&key)
-                .map_or(0, |entry| entry.content.weight());
+            let key = Arc::clone(key);
+            self.delete(&key);
         }
         DELETED_AT_ONCE
+    }
+
+    /// Makes space for an entry. Expired entries leave before live ones.
+    fn reserve(&mut self, pool: Pool, cost: usize, now: Time) -> Result<(), InfraError> {
+        let mut rounds = ROUNDS;
+        loop {
+            let next = self.account.next_to_drop(pool, cost);
+            if next == Ok(None) {
+                return Ok(());
+            }
+            if rounds > 0 && self.delete_expired(now) > 0 {
+                rounds -= 1;
+                continue;
+            }
+            rounds = 0;
+            match next {
+                Ok(Some(key)) => self.delete(&key),
+                Ok(None) => return Ok(()),
+                Err(Full) => {
+                    let limit = self.account.usage().limit;
+                    return Err(unavailable(format_args!("full: {limit} bytes")));
+                }
+            }
+        }
     }
 }
 
 impl Memory {
-    pub(super) fn new(capacity: usize, clock: Clock) -> Self {
+    /// Returns a store of at most `bytes`.
+    pub(super) fn new(bytes: usize, clock: Clock) -> Self {
         Self {
             epoch: clock.now(),
             clock,
-            capacity,
-            entries: Mutex::default(),
+            entries: Mutex::new(Entries {
+                by_key: HashMap::new(),
+                by_expiry: BTreeSet::new(),
+                account: Account::new(bytes),
+            }),
         }
     }
 
@@ -132,32 +190,28 @@ impl Memory {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reserve(&self, entries: &mut Entries, now: Time, new: usize) -> Result<(), InfraError> {
-        entries.delete_expired(now);
-        if entries.weight + new > self.capacity {
-            return Err(unavailable(format_args!("full: {} entries", self.capacity)));
-        }
-        Ok(())
-    }
-
-    fn put_new_now(&self, key: &str, blob: Vec<u8>, ttl: Duration) -> Result<bool, InfraError> {
+    fn put_new_now(&self, new: NewTicket<'_>) -> Result<bool, InfraError> {
         let mut entries = self.lock();
         let now = self.clock.now();
-        if entries.live(key, now).is_some() {
+        if entries.live(new.key, now).is_some() {
             return Ok(false);
         }
-        self.reserve(&mut entries, now, blob_weight(&blob))?;
-        entries.put(key, Content::Blob(blob), now + bounded(ttl));
+        entries.delete_expired(now);
+        let content = Content::Blob(new.blob);
+        let (pool, cost) = (content.pool(&new.groups), content.cost(&new.groups));
+        entries.reserve(pool, cost, now)?;
+        entries.put(new.key, content, now + bounded(new.ttl), &new.groups);
         Ok(true)
     }
 
     fn claim_now(&self, key: &str, tombstone: Vec<u8>, keep: Duration) -> Option<Vec<u8>> {
         let mut entries = self.lock();
         let now = self.clock.now();
-        let found = entries.live(key, now)?.blob()?.clone();
+        let entry = entries.live(key, now)?;
+        let (found, groups) = (entry.blob()?.clone(), entry.charge.groups());
         // A tombstone replaces its ticket, so it fits however full the store is.
         if found.first() == Some(&TicketState::Live.byte()) {
-            entries.put(key, Content::Blob(tombstone), now + bounded(keep));
+            entries.put(key, Content::Blob(tombstone), now + bounded(keep), &groups);
         }
         Some(found)
     }
@@ -168,11 +222,11 @@ impl Memory {
         let Some(entry) = entries.live(key, now) else {
             return false;
         };
-        let expires = entry.expires;
         if seen.len() != VERSION_LENGTH || entry.blob().is_none_or(|old| version(old) != seen) {
             return false;
         }
-        entries.put(key, Content::Blob(blob), expires);
+        let (expires, groups) = (entry.expires, entry.charge.groups());
+        entries.put(key, Content::Blob(blob), expires, &groups);
         true
     }
 
@@ -180,6 +234,7 @@ impl Memory {
         &self,
         keys: &[String],
         counters: &[Counter],
+        groups: &Groups,
     ) -> Result<Option<Duration>, InfraError> {
         let mut entries = self.lock();
         let now = self.clock.now();
@@ -197,20 +252,24 @@ impl Memory {
         if wait.is_some() {
             return Ok(wait);
         }
-        self.reserve(&mut entries, now, new)?;
+        if new > 0 {
+            entries.delete_expired(now);
+            let content = Content::Count(1);
+            entries.reserve(content.pool(groups), new * content.cost(groups), now)?;
+        }
         for (key, counter) in keys.iter().zip(counters) {
             let (count, ends) = entries
                 .count(key, now)
                 .unwrap_or((0, now + bounded(counter.window)));
-            entries.put(key, Content::Count(count + 1), ends);
+            entries.raise(key, count, ends, groups);
         }
         Ok(None)
     }
 }
 
 impl Store for Memory {
-    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> StoreResult<'a, bool> {
-        Box::pin(async move { self.put_new_now(key, blob, ttl) })
+    fn put_new<'a>(&'a self, new: NewTicket<'a>) -> StoreResult<'a, bool> {
+        Box::pin(async move { self.put_new_now(new) })
     }
 
     fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>> {
@@ -245,8 +304,9 @@ impl Store for Memory {
         &'a self,
         keys: Vec<String>,
         counters: &'a [Counter],
+        groups: Groups,
     ) -> StoreResult<'a, Option<Duration>> {
-        Box::pin(async move { self.hit_now(&keys, counters) })
+        Box::pin(async move { self.hit_now(&keys, counters, &groups) })
     }
 
     fn once<'a>(
@@ -257,7 +317,12 @@ impl Store for Memory {
         _: Time,
     ) -> StoreResult<'a, Once> {
         Box::pin(async move {
-            let first = self.put_new_now(keys.identifier, blob, ttl)?;
+            let first = self.put_new_now(NewTicket {
+                key: keys.identifier,
+                blob,
+                ttl,
+                groups: Groups::default(),
+            })?;
             Ok(if first {
                 Once::First { since: self.epoch }
             } else {
@@ -268,6 +333,20 @@ impl Store for Memory {
 
     fn keep_epoch<'a>(&'a self, _: &'a str, _: Time) -> StoreResult<'a, ()> {
         Box::pin(ready(Ok(())))
+    }
+
+    fn usage(&self) -> StoreResult<'_, Usage> {
+        Box::pin(ready(Ok(self.lock().account.usage())))
+    }
+
+    fn check_writable<'a>(&'a self, _: &'a str) -> StoreResult<'a, Writable> {
+        let is_full = self.lock().account.usage().is_full();
+        let writable = if is_full {
+            Writable::Full
+        } else {
+            Writable::Yes
+        };
+        Box::pin(ready(Ok(writable)))
     }
 
     fn ping(&self) -> StoreResult<'_, ()> {
@@ -291,7 +370,10 @@ impl Store for Memory {
     }
 
     fn describe(&self) -> String {
-        format!("in this process, at most {} entries", self.capacity)
+        format!(
+            "in this process, at most {} bytes",
+            self.lock().account.usage().limit
+        )
     }
 }
 

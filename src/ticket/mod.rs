@@ -10,9 +10,11 @@
 //! absent. A store that is away or full is [`InfraError::Unavailable`]; no other store takes over, since a secret
 //! would pass once in each.
 
+mod account;
 #[cfg(test)]
 mod conformance;
 mod memory;
+mod payer;
 mod redis;
 mod store;
 
@@ -26,8 +28,12 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-pub use store::{Claim, Counter, EvictionPolicy, Once, TicketKind, Version};
-use store::{OnceKeys, Store, StoreResult, TicketState, version};
+pub use account::Usage;
+pub use payer::Payer;
+use payer::{Groups, groups_of};
+pub use redis::StoreTls;
+pub use store::{Claim, Counter, EvictionPolicy, Once, Space, TicketKind, Version, Writable};
+use store::{NewTicket, OnceKeys, Store, StoreResult, TicketState, version};
 
 /// The ticket store. Clones share it.
 #[derive(Clone)]
@@ -35,6 +41,8 @@ pub struct Tickets {
     store: Arc<dyn Store>,
     prefix: Arc<str>,
     seal: Mac,
+    /// Who is charged for new entries.
+    groups: Groups,
 }
 
 impl fmt::Debug for Tickets {
@@ -44,25 +52,45 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    /// Returns a store in this process, for one instance. It refuses more than `capacity` entries rather than
-    /// evict one.
+    /// Returns a store of at most `max_bytes` in this process, for one instance.
     #[must_use]
-    pub fn memory(capacity: usize, clock: Clock, keys: &MasterKeys) -> Self {
-        Self::over(Arc::new(memory::Memory::new(capacity, clock)), "", keys)
+    pub fn memory(max_bytes: usize, clock: Clock, keys: &MasterKeys) -> Self {
+        Self::over(Arc::new(memory::Memory::new(max_bytes, clock)), "", keys)
     }
 
     /// Returns a store in Redis 6.2 or later: `redis://[user:password@]host[:port][/database]`, `rediss://` for
     /// TLS, `redis+unix:///path[?db=0&user=…&pass=…]`. It connects at the first use, so that the service starts
-    /// while Redis is away, and reconnects by itself. Expiry follows the clock of Redis.
+    /// while Redis is away, and reconnects by itself. Expiry follows the clock of Redis. Entries take at most
+    /// `space.max_bytes` there.
     ///
     /// # Errors
     /// The URL has none of these forms. The message does not repeat it.
-    pub fn connect(url: &str, prefix: &str, keys: &MasterKeys) -> Result<Self, InfraError> {
-        Ok(Self::over(
-            Arc::new(redis::Redis::open(url, redis::TIMEOUT)?),
-            prefix,
-            keys,
-        ))
+    pub fn connect(url: &str, space: Space<'_>, keys: &MasterKeys) -> Result<Self, InfraError> {
+        Self::connect_with(url, space, StoreTls::default(), keys)
+    }
+
+    /// The same with certificates for `rediss://`.
+    ///
+    /// # Errors
+    /// See [`Tickets::connect`]; a certificate that cannot be used.
+    pub fn connect_with(
+        url: &str,
+        space: Space<'_>,
+        tls: StoreTls,
+        keys: &MasterKeys,
+    ) -> Result<Self, InfraError> {
+        let store = redis::Redis::open_with(url, space, tls, redis::TIMEOUT)?;
+        Ok(Self::over(Arc::new(store), space.prefix, keys))
+    }
+
+    /// Returns the same store, where new tickets and counters are charged to `payer`: for everything that a
+    /// stranger can cause. When space is short, such entries make space for one another (OA-4).
+    #[must_use]
+    pub fn charged_to(&self, payer: Payer) -> Self {
+        Self {
+            groups: groups_of(payer, &self.seal),
+            ..self.clone()
+        }
     }
 
     fn over(store: Arc<dyn Store>, prefix: &str, keys: &MasterKeys) -> Self {
@@ -70,6 +98,7 @@ impl Tickets {
             store,
             prefix: prefix.into(),
             seal: keys.mac("ticket v1"),
+            groups: Groups::default(),
         }
     }
 
@@ -85,12 +114,13 @@ impl Tickets {
         ttl: Duration,
     ) -> Result<bool, InfraError> {
         let ticket = self.ticket_key(kind, handle);
-        traced(
-            "ticket issue",
-            self.store
-                .put_new(&ticket.key, ticket.seal(TicketState::Live, value), ttl),
-        )
-        .await
+        let new = NewTicket {
+            key: &ticket.key,
+            blob: ticket.seal(TicketState::Live, value),
+            ttl,
+            groups: Arc::clone(&self.groups),
+        };
+        traced("ticket issue", self.store.put_new(new)).await
     }
 
     /// Returns the live value without claiming it.
@@ -169,7 +199,7 @@ impl Tickets {
     }
 
     /// Stores an identifier for `ttl`, atomically, and returns whether this is its first use and since when the
-    /// store has its data (RD-09). All identifiers and the epoch are in one slot of a Redis Cluster.
+    /// store has its data (RD-09).
     ///
     /// # Errors
     /// The store is away or full. After a time-out the identifier may count as used.
@@ -228,7 +258,30 @@ impl Tickets {
             .iter()
             .map(|counter| format!("{stem}:{}", counter.name))
             .collect();
-        traced("ticket count", self.store.hit(keys, counters)).await
+        let hit = self.store.hit(keys, counters, Arc::clone(&self.groups));
+        traced("ticket count", hit).await
+    }
+
+    /// Returns the space that the entries take.
+    pub async fn usage(&self) -> Result<Usage, InfraError> {
+        self.store.usage().await
+    }
+
+    /// Checks that the store accepts writes, by writing.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn check_writable(&self) -> Result<Writable, InfraError> {
+        let key = format!("{}probe", self.prefix);
+        self.store.check_writable(&key).await
+    }
+
+    /// Returns a short name, made by a keyed hash, for what must not stand in clear in the name of a
+    /// counter. Two names are the same by chance once in 2^72 pairs.
+    #[must_use]
+    pub fn keyed_name(&self, parts: &[&[u8]]) -> String {
+        let tag = self.seal.tag(parts);
+        URL_SAFE_NO_PAD.encode(tag.as_bytes().get(..9).unwrap_or_default())
     }
 
     /// Checks that the store responds.
@@ -253,7 +306,7 @@ impl Tickets {
         self.store.describe()
     }
 
-    /// Returns a key. The braces put all counters of one subject into one slot of a Redis Cluster.
+    /// Returns a key.
     fn key(&self, kind: &str, handle: &Hash) -> String {
         let name = URL_SAFE_NO_PAD.encode(Hash::of(handle.as_bytes()).as_bytes());
         format!("{}{kind}:{{{name}}}", self.prefix)

@@ -4,7 +4,28 @@ use std::{fmt, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use crate::{clock::Time, error::InfraError};
+use super::{account::Usage, payer::Groups};
+use crate::{clock::Time, config, error::InfraError};
+
+/// The part of Redis that the store uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Space<'a> {
+    /// The prefix of every key.
+    pub prefix: &'a str,
+    /// The most bytes of all entries together.
+    pub max_bytes: usize,
+}
+
+impl<'a> Space<'a> {
+    /// Returns what the configuration says.
+    #[must_use]
+    pub fn of(section: &'a config::Tickets) -> Self {
+        Self {
+            prefix: &section.prefix,
+            max_bytes: section.max_bytes,
+        }
+    }
+}
 
 /// The purpose of a ticket. Keys of different kinds are distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +119,18 @@ pub enum EvictionPolicy {
     Unreadable(String),
 }
 
+/// Whether the store accepts writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    Yes,
+    /// The store has no space, by its own account or by Redis's `maxmemory`.
+    Full,
+    /// Redis is a replica that only reads.
+    ReadOnly,
+    /// The user of Redis lacks a permission.
+    Forbidden,
+}
+
 /// Whether a stored value is a live ticket or a tombstone: its first byte, authenticated by the
 /// encryption.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,10 +162,19 @@ pub(super) struct OnceKeys<'a> {
     pub(super) epoch: &'a str,
 }
 
+/// A ticket to be stored.
+pub(super) struct NewTicket<'a> {
+    pub(super) key: &'a str,
+    pub(super) blob: Vec<u8>,
+    pub(super) ttl: Duration,
+    /// Who is charged for it.
+    pub(super) groups: Groups,
+}
+
 /// The operations of a store, each atomic. It sees key names and encrypted values, whose first byte is the
 /// state.
 pub(super) trait Store: Send + Sync {
-    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> StoreResult<'a, bool>;
+    fn put_new<'a>(&'a self, new: NewTicket<'a>) -> StoreResult<'a, bool>;
     fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>>;
     /// Returns the stored value, and replaces a live one by the tombstone.
     fn claim<'a>(
@@ -152,6 +194,7 @@ pub(super) trait Store: Send + Sync {
         &'a self,
         keys: Vec<String>,
         counters: &'a [Counter],
+        groups: Groups,
     ) -> StoreResult<'a, Option<Duration>>;
     /// Stores `blob` if the epoch is known and the key is free; without an epoch stores the epoch alone.
     fn once<'a>(
@@ -162,6 +205,9 @@ pub(super) trait Store: Send + Sync {
         now: Time,
     ) -> StoreResult<'a, Once>;
     fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> StoreResult<'a, ()>;
+    fn usage(&self) -> StoreResult<'_, Usage>;
+    /// Writes an entry of a few seconds under `key`.
+    fn check_writable<'a>(&'a self, key: &'a str) -> StoreResult<'a, Writable>;
     fn ping(&self) -> StoreResult<'_, ()>;
     fn policy(&self) -> StoreResult<'_, EvictionPolicy>;
     fn sweep(&self) -> usize;

@@ -2,14 +2,25 @@
 //!
 //! The canonical form (E4, LK-05) is compared and stored. It never turns a look-alike into another
 //! user's address: a local part beyond ASCII is refused before it is normalised (NFC alone would
-//! turn the Kelvin sign into a K). The folded form (E6) drops plus tags and Gmail's dots, and
-//! serves the counters alone.
+//! turn the Kelvin sign into a K). The folded form (E6, OA-10) is one for all spellings of a mailbox,
+//! and serves the counters alone.
+
+mod fold;
+
+mod display;
+mod entered;
 
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::secret::{Hash, Mac};
+use crate::{
+    display_text,
+    secret::{Hash, Mac},
+};
+
+pub use display::{shown, shown_domain};
+pub use entered::EntryError;
 
 /// The version of the canonical form, stored beside it.
 pub const VERSION: i32 = 1;
@@ -91,18 +102,20 @@ impl Address {
         mac.tag(&[self.folded().as_bytes()])
     }
 
-    /// E6: returns the address without plus tag, and without dots where the provider ignores them.
+    /// E6, OA-10: returns the form that the spellings of one mailbox share.
     #[must_use]
     pub fn folded(&self) -> String {
         let (local, domain) = self.0.split_once('@').unwrap_or((&self.0, ""));
-        let bare = match local.split_once('+') {
-            Some((bare, _)) if !bare.is_empty() => bare,
-            _ => local,
-        };
-        match domain {
-            "gmail.com" | "googlemail.com" => format!("{}@gmail.com", bare.replace('.', "")),
-            _ => format!("{bare}@{domain}"),
-        }
+        fold::fold(local, domain)
+    }
+
+    /// Returns the keyed hash of the domain, for its budget. A large provider has none: its users have
+    /// nothing in common.
+    #[must_use]
+    pub fn domain_key(&self, mac: &Mac) -> Option<Hash> {
+        let (_, domain) = self.0.split_once('@')?;
+        let is_small = !fold::is_large_provider(domain);
+        is_small.then(|| mac.tag(&[b"domain", domain.as_bytes()]))
     }
 }
 
@@ -162,22 +175,17 @@ fn canonical_domain(domain: &str) -> Result<String, AddressError> {
     Ok(ascii)
 }
 
-/// RFC 5322 §3.2.3: `atext`; beyond ASCII RFC 6531 §3.3, less the invisible characters.
+/// RFC 5322 §3.2.3: `atext`, less `%`, by which some servers relay to a further address (OA-10); beyond
+/// ASCII RFC 6531 §3.3, less the invisible characters.
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric()
-        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || "!#$&'*+-/=?^_`{|}~".contains(c)
         || (!c.is_ascii() && !is_invisible(c))
 }
 
 /// Returns whether a reader cannot see the character: control, bidi, zero-width, white space.
 fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || c.is_whitespace()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
+    c.is_whitespace() || display_text::is_hidden(c)
 }
 
 #[cfg(test)]

@@ -4,19 +4,65 @@ use std::collections::HashMap;
 
 use entity::{user, user_email};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _,
+    sea_query::{Alias, Expr, IntoColumnRef, Order, Query, SelectStatement},
 };
 use uuid::Uuid;
 
-use super::{Address, User, UserState};
-use crate::error::InfraError;
+use super::{Address, User, UserEmail, UserState};
+use crate::{db::joined, error::InfraError};
 
 /// The most ids in one statement: a statement takes a bounded number of values.
 const IDS_PER_STATEMENT: usize = 1_000;
 
 pub async fn find_by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, InfraError> {
     Ok(user::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// The prefix of a user's columns in a statement that reads several tables.
+const USER_COLUMNS: &str = "user_";
+
+/// The prefix of the columns of a user's primary address there.
+const ADDRESS_COLUMNS: &str = "address_";
+
+/// Joins the user whose id is in the column `id`, if there is one, to a statement.
+pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
+    joined::add_columns::<user::Entity>(select, USER_COLUMNS);
+    let is_theirs = Expr::col(user::Column::Id.as_column_ref()).equals(id);
+    select.left_join(user::Entity, is_theirs);
+}
+
+/// Reads the user that [`join`] joined.
+pub fn read_joined(row: &QueryResult) -> Result<Option<User>, InfraError> {
+    joined::read(row, USER_COLUMNS)
+}
+
+/// Joins the primary address of the user that [`join`] joined.
+pub fn join_primary_address(select: &mut SelectStatement) {
+    joined::add_columns::<user_email::Entity>(select, ADDRESS_COLUMNS);
+    let own = Alias::new("own_emails");
+    let column = |column: user_email::Column| (own.clone(), column);
+    let primary = Query::select()
+        .column(column(user_email::Column::Id))
+        .from_as(user_email::Entity, own.clone())
+        .and_where(
+            Expr::col(column(user_email::Column::UserId)).equals(user::Column::Id.as_column_ref()),
+        )
+        .and_where(
+            Expr::col(column(user_email::Column::State))
+                .eq(Expr::val(user_email::UserEmailState::Active)),
+        )
+        .order_by(column(user_email::Column::CreatedAt), Order::Asc)
+        .limit(1)
+        .to_owned();
+    let is_primary = Expr::col(user_email::Column::Id.as_column_ref()).eq(primary);
+    select.left_join(user_email::Entity, is_primary);
+}
+
+/// Reads the address that [`join_primary_address`] joined.
+pub fn read_joined_address(row: &QueryResult) -> Result<Option<UserEmail>, InfraError> {
+    joined::read(row, ADDRESS_COLUMNS)
 }
 
 /// Returns the user who has verified this address. Only verified addresses lead to a user (LK-01).
@@ -81,7 +127,7 @@ pub async fn is_claimed(
 pub async fn primary_address(
     conn: &impl ConnectionTrait,
     user: Uuid,
-) -> Result<Option<user_email::Model>, InfraError> {
+) -> Result<Option<UserEmail>, InfraError> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
@@ -101,7 +147,7 @@ pub enum EmailTarget {
     /// No user has the address.
     Unknown,
     /// The user may not sign in.
-    Disabled,
+    Disabled(Uuid),
 }
 
 /// Returns the user behind an address. An email goes to the stored form of the address, else to the
@@ -125,7 +171,7 @@ pub async fn email_target(
         Some(user) if user.state == UserState::Active => {
             Ok(EmailTarget::Known { email: row.email })
         }
-        _ => Ok(EmailTarget::Disabled),
+        _ => Ok(EmailTarget::Disabled(row.user_id)),
     }
 }
 
@@ -147,7 +193,7 @@ pub async fn public_ids(
 }
 
 /// Selects the rows of an address that are in use.
-fn active(canonical: &str) -> Condition {
+pub(super) fn active(canonical: &str) -> Condition {
     Condition::all()
         .add(user_email::Column::Canonical.eq(canonical))
         .add(user_email::Column::State.eq(user_email::UserEmailState::Active))

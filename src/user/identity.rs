@@ -22,6 +22,7 @@ use crate::{
     db::Tx,
     error::InfraError,
     secret::row_id,
+    user::shown,
 };
 
 /// How long the row of an unlinked account is kept.
@@ -54,8 +55,9 @@ impl fmt::Debug for UpstreamAccount {
 impl UpstreamAccount {
     /// Returns the address by which the user recognises the account, else the name.
     #[must_use]
-    pub fn label(&self) -> Option<&str> {
-        self.email.as_deref().or(self.name.as_deref())
+    pub fn label(&self) -> Option<String> {
+        let email = self.email.as_deref().map(shown);
+        email.or_else(|| self.name.clone())
     }
 }
 

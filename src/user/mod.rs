@@ -12,15 +12,18 @@ pub mod identity;
 mod profile;
 mod resolve;
 
-pub use address::Address;
+pub use address::{Address, EntryError, shown, shown_domain};
 pub use create::{VerifiedBy, create_verified, import_unverified};
 pub use entity::user::{Model as User, UserState};
+pub use entity::user_email::Model as UserEmail;
 pub use find::{
     EmailTarget, email_target, find_by_address, find_by_id, has_verified, has_verified_address,
-    is_claimed, primary_address, public_ids,
+    is_claimed, join, join_primary_address, primary_address, public_ids, read_joined,
+    read_joined_address,
 };
 pub use identity::{Identity, UpstreamAccount};
 pub use profile::{
-    MAX_NAME, bump_epoch, is_role, roles, set_initial_profile, set_name, set_roles, set_state,
+    MAX_NAME, NameError, bump_epoch, is_role, parse_name, roles, set_initial_profile, set_name,
+    set_roles, set_state,
 };
 pub use resolve::{ResolvedUser, resolve};

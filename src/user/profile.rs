@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{User, UserState, find::find_by_id};
-use crate::{db::Tx, error::InfraError};
+use crate::{db::Tx, display_text, error::InfraError};
 
 /// The longest display name, in characters.
 pub const MAX_NAME: usize = 200;
@@ -52,6 +52,40 @@ pub async fn set_state(tx: &Tx, id: Uuid, state: UserState) -> Result<(), InfraE
     update(tx, id, user::Column::State, state.to_value().into()).await
 }
 
+/// Why a text is no display name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("the name is empty")]
+    Empty,
+    #[error("nothing can be seen of the name")]
+    Invisible,
+    #[error("the name has a character that is not allowed")]
+    Character,
+    #[error("the name is too long")]
+    TooLong,
+}
+
+/// Returns a display name without the spaces around it: one line, at most [`MAX_NAME`] characters, of
+/// which something can be seen. Characters that only hide, or that turn the direction of other text,
+/// are left out: they come along with what is pasted.
+///
+/// # Errors
+/// [`NameError`].
+pub fn parse_name(entered: &str) -> Result<String, NameError> {
+    let entered = entered.trim();
+    if entered.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if entered.contains(display_text::ends_line) {
+        return Err(NameError::Character);
+    }
+    let name = display_text::cleaned(entered, usize::MAX).ok_or(NameError::Invisible)?;
+    match name.chars().count() > MAX_NAME {
+        true => Err(NameError::TooLong),
+        false => Ok(name),
+    }
+}
+
 /// Gives a user a display name, or removes it.
 pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), InfraError> {
     update(tx, id, user::Column::Name, name.map(str::to_owned).into()).await
@@ -69,10 +103,10 @@ pub async fn set_initial_profile(
         user.locale = Some(locale.to_owned());
         update(tx, user.id, user::Column::Locale, locale.into()).await?;
     }
-    let name = name.map(str::trim).filter(|name| !name.is_empty());
+    let name = name.and_then(|name| display_text::cleaned(name, MAX_NAME));
     if let (None, Some(name)) = (&user.name, name) {
-        user.name = Some(name.to_owned());
-        set_name(tx, user.id, Some(name)).await?;
+        set_name(tx, user.id, Some(&name)).await?;
+        user.name = Some(name);
     }
     Ok(())
 }
@@ -104,4 +138,38 @@ async fn update(tx: &Tx, id: Uuid, column: user::Column, value: Value) -> Result
         .exec(tx.conn())
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oc_6_a_display_name_is_one_visible_line_of_at_most_200_characters() {
+        let most = "é".repeat(MAX_NAME);
+        for (entered, expected) in [
+            (" Ada Löwe ", Ok("Ada Löwe")),
+            (most.as_str(), Ok(most.as_str())),
+            ("\u{5d0}\u{5d1}", Ok("\u{5d0}\u{5d1}")),
+            ("", Err(NameError::Empty)),
+            (" \n ", Err(NameError::Empty)),
+            ("a\nb", Err(NameError::Character)),
+            ("a\u{7f}b", Err(NameError::Character)),
+            ("a\u{2028}b", Err(NameError::Character)),
+            ("a\u{202e}b", Ok("ab")),
+            ("\u{2068}Ada\u{2069} L\u{200b}öwe\u{feff}", Ok("Ada Löwe")),
+            ("\u{200b}\u{200d}", Err(NameError::Invisible)),
+            ("\u{202e} \u{2066}", Err(NameError::Invisible)),
+            (
+                "\u{3164}\u{ffa0}\u{115f}\u{1160}",
+                Err(NameError::Invisible),
+            ),
+            ("\u{2800}", Err(NameError::Invisible)),
+            ("\u{e0041}\u{fe0f}", Err(NameError::Invisible)),
+            (&format!("{most}x"), Err(NameError::TooLong)),
+        ] {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(parse_name(entered), expected, "{entered:?}");
+        }
+    }
 }

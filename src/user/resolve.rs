@@ -7,9 +7,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Address, User, UserState, VerifiedBy,
+    Address, User, UserEmail, UserState, VerifiedBy,
     create::{Creation, create, drop_claims},
-    find::{find_by_address, find_by_id},
+    find::{active, find_by_address, find_by_id},
 };
 use crate::{db::Tx, error::InfraError};
 
@@ -45,19 +45,28 @@ pub async fn resolve(
     by: VerifiedBy,
     may_create: bool,
 ) -> Result<ResolvedUser, InfraError> {
-    if let Some(user) = find_by_address(tx.conn(), address).await? {
-        return Ok(ResolvedUser::known_if_active(Some(user)));
+    let owners = user_email::Entity::find()
+        .filter(active(address.canonical()))
+        .order_by_asc(user_email::Column::CreatedAt)
+        .all(tx.conn())
+        .await?;
+    if let Some(owner) = owners.iter().find(|row| row.verified_at.is_some()) {
+        let user = find_by_id(tx.conn(), owner.user_id).await?;
+        return Ok(ResolvedUser::known_if_active(user));
     }
-    if let Some(user) = reclaim(tx, address, by).await? {
-        return Ok(if user.state == UserState::Active {
-            ResolvedUser::Reclaimed(user)
-        } else {
-            ResolvedUser::Disabled
-        });
-    }
-    // A concurrent verification may have reclaimed the account while this one waited for the row.
-    if let Some(user) = find_by_address(tx.conn(), address).await? {
-        return Ok(ResolvedUser::known_if_active(Some(user)));
+    if !owners.is_empty() {
+        if let Some(user) = reclaim(tx, address, &owners, by).await? {
+            return Ok(if user.state == UserState::Active {
+                ResolvedUser::Reclaimed(user)
+            } else {
+                ResolvedUser::Disabled
+            });
+        }
+        // A concurrent verification may have reclaimed the account while this one waited for the
+        // row.
+        if let Some(user) = find_by_address(tx.conn(), address).await? {
+            return Ok(ResolvedUser::known_if_active(Some(user)));
+        }
     }
     if !may_create {
         return Ok(ResolvedUser::SignUpClosed);
@@ -69,14 +78,12 @@ pub async fn resolve(
 }
 
 /// Gives an account that was imported with this address, and never verified, to its owner (E2).
-async fn reclaim(tx: &Tx, address: &Address, by: VerifiedBy) -> Result<Option<User>, InfraError> {
-    let claims = user_email::Entity::find()
-        .filter(user_email::Column::Canonical.eq(address.canonical()))
-        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
-        .filter(user_email::Column::VerifiedAt.is_null())
-        .order_by_asc(user_email::Column::CreatedAt)
-        .all(tx.conn())
-        .await?;
+async fn reclaim(
+    tx: &Tx,
+    address: &Address,
+    claims: &[UserEmail],
+    by: VerifiedBy,
+) -> Result<Option<User>, InfraError> {
     for claim in claims {
         let verified = user_email::Entity::find()
             .filter(user_email::Column::UserId.eq(claim.user_id))

@@ -5,13 +5,16 @@
 //! - `server` accepts connections and puts the same layers around every endpoint.
 //! - [`locale`] holds the texts for people in their languages.
 //! - [`fetch`] sends requests to other hosts.
+//! - [`base_path`] is the path of `server.public_url`.
 
+pub mod base_path;
 pub mod fetch;
 pub mod locale;
 mod request;
 mod response;
 pub mod server;
 
-pub use request::{caller, cookie, csrf, params};
-pub use response::{assets, docs, error, page, problem};
-pub use server::{cors, layers, methods, tls};
+pub use request::{again, caller, cookie, csrf, deployment, named_client, params, unnamed_proxy};
+pub(crate) use response::filters;
+pub use response::{assets, docs, error, look, page, problem, reason, shared};
+pub use server::{cors, layers, methods, mount, tls};

@@ -13,6 +13,20 @@ pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// Starts logging to standard error, in colours only on a terminal that wants them (OD-17).
+pub fn log_to_stderr() {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let no_color = std::env::var_os("NO_COLOR").is_some();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(wants_colours(is_terminal, no_color))
+        .init();
+}
+
+const fn wants_colours(is_terminal: bool, no_color: bool) -> bool {
+    is_terminal && !no_color
+}
+
 /// Seconds since 1970.
 #[must_use]
 #[allow(
@@ -24,4 +38,16 @@ pub fn now() -> i64 {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn od_17_a_file_gets_no_colours() {
+        assert!(!wants_colours(false, false));
+        assert!(!wants_colours(true, true));
+        assert!(wants_colours(true, false));
+    }
 }

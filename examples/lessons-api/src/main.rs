@@ -48,9 +48,7 @@ struct Settings {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     lessons_api::install_tls();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    lessons_api::log_to_stderr();
     let settings = Settings::parse();
     let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
     let verifier = Verifier::new(issuer, settings.audience);

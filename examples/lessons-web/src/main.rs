@@ -78,9 +78,7 @@ struct App {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     lessons_api::install_tls();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    lessons_api::log_to_stderr();
     let settings = Settings::parse();
     let acceptor = TcpListener::bind(settings.listen)
         .into_acceptor()

@@ -67,8 +67,7 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
     let list = list_all(db, config).await?;
     if json {
         let list: Result<Vec<Value>, CommandError> = list.iter().map(as_json).collect();
-        output::print(&Value::Array(list?).to_string());
-        return Ok(());
+        return output::print(&Value::Array(list?).to_string());
     }
     let row = |one: &ListedClient| {
         let name = one
@@ -95,7 +94,7 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
     output::print(&output::table(
         &["CLIENT", "NAME", "AUDIENCE", "FROM", "STATE", "CHANGED"],
         &rows,
-    ));
+    ))?;
     for one in list.iter().filter(|one| one.from == "database") {
         warn_hidden(config, &one.id);
     }
@@ -103,12 +102,11 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
 }
 
 pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outcome {
+    let mut list = list_all(db, config).await?;
+    list.retain(|one| one.id == id);
+    let has_both = list.len() > 1;
     // Where two are defined, the one in effect comes first.
-    let Some(one) = list_all(db, config)
-        .await?
-        .into_iter()
-        .find(|one| one.id == id)
-    else {
+    let Some(one) = list.into_iter().next() else {
         let message = format!(
             "neither the configuration nor the database has a client {id:?}: see `entree clients list`"
         );
@@ -116,8 +114,7 @@ pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outc
     };
     let value = as_json(&one)?;
     if json {
-        output::print(&value.to_string());
-        return Ok(());
+        return output::print(&value.to_string());
     }
     let Value::Object(fields) = value else {
         return Ok(());
@@ -136,11 +133,13 @@ pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outc
         .filter(|(key, _)| *key != "problems")
         .map(|(key, value)| vec![key.clone(), text(value)])
         .collect();
-    output::print(output::table(&["", ""], &rows).trim_start());
+    output::print(output::table(&["", ""], &rows).trim_start())?;
     if let Err(problems) = &one.definition {
         output::problems(problems, "of the client; it is left out");
     }
-    warn_hidden(config, id);
+    if has_both {
+        warn_hidden(config, id);
+    }
     Ok(())
 }
 

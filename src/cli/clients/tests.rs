@@ -4,6 +4,8 @@
 )]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::io::IsTerminal as _;
+
 use clap::{CommandFactory as _, Parser as _};
 use entity::audit_event;
 use sea_orm::{EntityTrait as _, QueryOrder as _};

@@ -6,6 +6,7 @@
 //! each finding that is not fine has a hint.
 
 mod finding;
+mod running;
 mod stores;
 
 use std::io::IsTerminal as _;
@@ -17,7 +18,7 @@ use finding::{CHECK_TIMEOUT, Finding, FindingState, count_of};
 
 use super::{
     outcome::{CommandError, Outcome, block_on},
-    output,
+    output, reach,
 };
 use crate::{
     clock::Clock,
@@ -57,16 +58,18 @@ async fn check_all(loaded: &Loaded) -> Vec<Finding> {
             .iter()
             .map(|warning| Finding::from_problem(warning, FindingState::Warn)),
     );
-    let (database, tickets, mail, providers) = tokio::join!(
+    let (database, tickets, mail, providers, running) = tokio::join!(
         stores::check_database(config),
         stores::check_tickets(&config.startup),
         check_mail_server(&config.startup),
-        check_providers(config)
+        check_providers(config),
+        running::check_running(&config.startup)
     );
     findings.extend(database);
     findings.push(tickets);
     findings.push(mail);
     findings.extend(providers);
+    findings.extend(running);
     findings
 }
 
@@ -87,6 +90,8 @@ async fn check_providers(config: &Config) -> Vec<Finding> {
             let what = format!("{}: {}", found.check.replace('_', " "), found.message);
             if found.ok {
                 Finding::ok(&check, what)
+            } else if found.is_warning {
+                Finding::warn(&check, what, found.hint)
             } else {
                 Finding::fail(&check, what, found.hint)
             }
@@ -137,6 +142,16 @@ async fn check_mail_server(config: &Startup) -> Finding {
         return Finding::ok(CHECK, "none: every email appears on the mailbox page");
     }
     let place = transport.describe();
+    if let Some((host, port)) = place.rsplit_once(':')
+        && let Ok(port) = port.parse()
+        && let Err(obstacle) = reach::connect_to(host, port).await
+    {
+        return Finding::fail(
+            CHECK,
+            obstacle.what,
+            format!("mail.host, mail.port: {}", obstacle.hint),
+        );
+    }
     match timeout(CHECK_TIMEOUT, transport.verify())
         .await
         .unwrap_or_else(|_| Err("timeout".to_owned()))
@@ -150,7 +165,7 @@ async fn check_mail_server(config: &Startup) -> Finding {
 fn hint_for(class: &str) -> &'static str {
     match class {
         "timeout" | "connection" => {
-            "is it running, are mail.host and mail.port right, and does the network allow it?"
+            "the port is open, but no mail server responds: is mail.tls what this port speaks?"
         }
         "tls" => {
             "its certificate must be valid for mail.host, or its authority be in mail.ca_file; mail.tls must be what \
@@ -174,12 +189,14 @@ fn print_findings(findings: &[Finding], json: bool) -> Outcome {
         .iter()
         .all(|finding| finding.state != FindingState::Fail);
     if json {
-        output::print(&serde_json::json!({ "healthy": healthy, "findings": findings }).to_string());
+        output::print(
+            &serde_json::json!({ "healthy": healthy, "findings": findings }).to_string(),
+        )?;
     } else {
         output::print(&findings_table(
             findings,
             output::wants_colour(std::io::stdout().is_terminal()),
-        ));
+        ))?;
     }
     if healthy {
         Ok(())
@@ -271,7 +288,10 @@ mod tests {
         let found = check_mail_server(&config).await;
         assert_eq!(
             (found.state, found.what),
-            (FindingState::Fail, format!("127.0.0.1:{port}: connection"))
+            (
+                FindingState::Fail,
+                format!("127.0.0.1 refuses connections on port {port}")
+            )
         );
         assert!(found.hint.contains("mail.host"), "{}", found.hint);
     }

@@ -11,14 +11,18 @@ use tokio::time::timeout;
 use super::finding::{CHECK_TIMEOUT, Finding, count_of};
 use crate::{
     audit,
-    cli::{clients, database::connect, keys},
+    cli::{
+        clients,
+        database::{connect, missing_file},
+        instance, keys, reach,
+    },
     clock::Time,
     config::{Config, Problem, Startup, mode_if_too_open},
     db::Db,
     error::InfraError,
     key::{KeyInfo, Keys},
     secret::MasterKeys,
-    ticket::{EvictionPolicy, Tickets},
+    ticket::{EvictionPolicy, Space, StoreTls, Tickets},
 };
 
 /// Clocks that differ by less agree: responses take time.
@@ -27,13 +31,16 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 /// Checks the database, the signing keys and the clock; the latter two need the first.
 pub(super) async fn check_database(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::from_iter(data_dir(&config.startup));
-    if let Some(path) = sqlite(&config.startup)
-        && !Path::new(&path).exists()
+    findings.extend(files_of_root(&config.startup));
+    if let Some(path) = missing_file(&config.startup) {
+        findings.extend(master_key_problem(&config.startup));
+        findings.push(first_start(&config.startup, &path));
+        return findings;
+    }
+    if sqlite(&config.startup).is_none()
+        && let Err(obstacle) = reach::log_in_to_postgres(&config.startup.database_url()).await
     {
-        let what = format!(
-            "none at {path} yet: the first start makes it, with a signing key of each kind"
-        );
-        findings.push(Finding::ok("database", what));
+        findings.push(Finding::fail("database", obstacle.what, obstacle.hint));
         return findings;
     }
     match timeout(CHECK_TIMEOUT, check_open_database(config)).await {
@@ -44,6 +51,35 @@ pub(super) async fn check_database(config: &Config) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+/// Says what the first start does about the embedded database.
+fn first_start(config: &Startup, path: &Path) -> Finding {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // The first start makes the data directory, and no other.
+    if !dir.exists() && dir != config.server.data_dir {
+        let what = format!("the directory of {} does not exist", path.display());
+        let hint = "make it, for the user of the service, or correct database.url";
+        return Finding::fail("database", what, hint);
+    }
+    let path = path.display();
+    let what =
+        format!("none at {path} yet: the first start makes it, with a signing key of each kind");
+    Finding::ok("database", what)
+}
+
+/// Reports a master key that is there and cannot be used.
+fn master_key_problem(config: &Startup) -> Option<Finding> {
+    let is_set = !config.server.master_key.is_empty();
+    if !is_set && !config.server.data_dir.join("master.key").exists() {
+        return None;
+    }
+    let error = instance::master_keys(config).err()?;
+    Some(Finding::fail(
+        "master key",
+        error,
+        "see docs/operations.md about the master key",
+    ))
 }
 
 /// Returns the file of the embedded database.
@@ -72,6 +108,10 @@ async fn check_open_database(config: &Config) -> Vec<Finding> {
         Ok(db) => db,
         Err(error) => return vec![database_error(startup, &error)],
     };
+    if let Err(error) = db.check_pooler().await {
+        db.close().await;
+        return vec![database_error(startup, &error)];
+    }
     let findings = match db.pending_migrations().await {
         Err(error) => vec![database_error(startup, &error)],
         Ok(pending) if pending.is_empty() => {
@@ -121,6 +161,28 @@ fn data_dir(config: &Startup) -> Option<Finding> {
             what,
             format!("chmod 0700 {}", dir.display()),
         )
+    })
+}
+
+/// Fails if root has left files that the service's user cannot write.
+fn files_of_root(config: &Startup) -> Option<Finding> {
+    let dir = &config.server.data_dir;
+    let files = instance::files_of_root(dir);
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    (!names.is_empty()).then(|| {
+        let what = format!(
+            "root owns {}, which the service cannot write",
+            names.join(", ")
+        );
+        let hint = format!(
+            "run `chown --reference={} {}`",
+            dir.display(),
+            names.join(" ")
+        );
+        Finding::fail("data directory", what, hint)
     })
 }
 
@@ -244,6 +306,26 @@ async fn database_time(db: &Db) -> Option<Time> {
     row.try_get("", "now").ok().map(Time)
 }
 
+/// Returns host and port of a Redis on the network.
+fn address_of(url: &str) -> Option<(String, u16)> {
+    let url = url::Url::parse(url).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    Some((host.to_owned(), url.port().unwrap_or(6379)))
+}
+
+/// Returns the fix for a Redis whose port is open.
+fn store_hint(error: &InfraError) -> &'static str {
+    let cause = error.to_string().to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    if has(&["wrongpass", "noauth", "authentication", "noperm"]) {
+        "correct user and password in tickets.url, and what the user may do there"
+    } else if has(&["tls", "certificate", "handshake"]) {
+        "TLS: write `rediss://` only if this port speaks it, and make sure that its certificate fits the host"
+    } else {
+        "is it Redis that listens there, and does it speak TLS (`rediss://`) or not (`redis://`)?"
+    }
+}
+
 /// Checks that the ticket store responds and evicts no live entry.
 pub(super) async fn check_tickets(config: &Startup) -> Finding {
     const CHECK: &str = "ticket store";
@@ -252,17 +334,25 @@ pub(super) async fn check_tickets(config: &Startup) -> Finding {
         return Finding::ok(CHECK, "in the process: for one instance");
     }
     // Nothing is read or written, so any key serves.
-    let store = match Tickets::connect(
-        section.url.expose(),
-        &section.prefix,
-        &MasterKeys::new([1; 32], []),
-    ) {
+    let (url, keys) = (section.url.expose(), MasterKeys::new([1; 32], []));
+    let opened = StoreTls::read(config)
+        .and_then(|tls| Tickets::connect_with(url, Space::of(section), tls, &keys));
+    let store = match opened {
         Ok(store) => store,
         Err(error) => {
             return Finding::fail(CHECK, error, "write tickets.url like `redis://host:6379`");
         }
     };
     let place = store.describe();
+    if let Some((host, port)) = address_of(section.url.expose())
+        && let Err(obstacle) = reach::connect_to(&host, port).await
+    {
+        return Finding::fail(
+            CHECK,
+            obstacle.what,
+            format!("tickets.url: {}", obstacle.hint),
+        );
+    }
     match timeout(CHECK_TIMEOUT, store.policy()).await {
         Ok(Ok(EvictionPolicy::Refuses)) => Finding::ok(
             CHECK,
@@ -285,10 +375,7 @@ pub(super) async fn check_tickets(config: &Startup) -> Finding {
                 hint,
             )
         }
-        Ok(Err(error)) => {
-            let hint = "is it running, is tickets.url right, and does the network allow it?";
-            Finding::fail(CHECK, format!("{place}: {error}"), hint)
-        }
+        Ok(Err(error)) => Finding::fail(CHECK, format!("{place}: {error}"), store_hint(&error)),
         Err(_) => Finding::fail(
             CHECK,
             format!("{place}: no response in time"),

@@ -31,9 +31,11 @@ pub(super) fn check(clients: &[Client], token: &Token, public_url: &str, finding
         for (at, resource) in client.resources.iter().enumerate() {
             check_audience(resource, public_url, &format!("resources[{at}]"), section);
         }
+        check_client_uri(client, section);
         check_redirect_uris(client, section);
         check_origins(client, section);
         check_scopes(&client.scopes, section);
+        check_claims(client, section);
         check_secrets(client, section);
         check_keys(client, section);
         check_privileges(client, section);
@@ -58,7 +60,7 @@ fn check_identity(client: &Client, section: &mut Section<'_>) {
 }
 
 /// RFC 8707 §2: an absolute URI without fragment. Grants keep a list of them, separated by spaces.
-fn check_audience(text: &str, public_url: &str, key: &str, section: &mut Section<'_>) {
+pub(super) fn check_audience(text: &str, public_url: &str, key: &str, section: &mut Section<'_>) {
     let is_uri = Url::parse(text).is_ok()
         && !text.contains('#')
         && text.chars().all(|c| c.is_ascii_graphic());
@@ -98,6 +100,18 @@ fn check_redirect_uris(client: &Client, section: &mut Section<'_>) {
             }
         }
     }
+}
+
+/// The home page is a web page: https, or http on loopback.
+fn check_client_uri(client: &Client, section: &mut Section<'_>) {
+    let text = client.client_uri.as_str();
+    let is_page = Url::parse(text).is_ok_and(|url| is_https_or_loopback(&url) && !has_user(&url));
+    section.require(
+        text.is_empty() || is_page && text.chars().all(|c| c.is_ascii_graphic()),
+        "client_uri",
+        "is not the address of a web page",
+        "Write where users open the application, for instance `https://app.example.com/`.",
+    );
 }
 
 /// RFC 6749 §3.1.2 and RFC 8252 §7: absolute, without fragment; https, loopback http, or a private
@@ -168,6 +182,25 @@ fn check_scopes(scopes: &[String], section: &mut Section<'_>) {
             "Remove one.",
         );
     }
+}
+
+/// A claim whose scope the client cannot request would never arrive.
+fn check_claims(client: &Client, section: &mut Section<'_>) {
+    let lacks = |scope: &str| !client.scopes.iter().any(|listed| listed == scope);
+    for (at, claim) in client.id_token_claims.iter().enumerate() {
+        section.require(
+            !claim.scope().is_some_and(lacks),
+            format!("id_token_claims[{at}]"),
+            "belongs to a scope that the client may not request",
+            "Add `profile` or `email` to its scopes.",
+        );
+    }
+    section.require(
+        !client.require_name || !lacks("profile"),
+        "require_name",
+        "needs a scope that the client may not request",
+        "Add `profile` to its scopes: the name belongs to it.",
+    );
 }
 
 fn check_secrets(client: &Client, section: &mut Section<'_>) {
@@ -287,6 +320,13 @@ fn check_privileges(client: &Client, section: &mut Section<'_>) {
         "refresh_tokens",
         "is \"always\" for a client that is not first-party",
         "Remove it. Such a client gets refresh tokens with the scope `offline_access`.",
+    );
+    // ST-09: nothing at the sign-in API asks for a secret.
+    section.require(
+        !client.app_sign_in || (client.first_party && is_public),
+        "app_sign_in",
+        "is on for a client that may not draw its own sign-in form",
+        "Remove it, or set first_party = true and leave the secret or key out.",
     );
     section.require(
         !is_public || client.introspects.is_empty(),

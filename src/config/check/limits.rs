@@ -29,13 +29,21 @@ pub(super) fn check_magic_link(magic_link: &MagicLink, section: &mut Section<'_>
 pub(super) fn check(settings: &Reloadable, section: &mut Section<'_>) {
     let limits = &settings.limits;
     for (key, budgets) in [
+        ("network_address", &limits.network_address),
         ("address", &limits.address),
+        ("address_reserve", &limits.address_reserve),
+        ("domain", &limits.domain),
         ("network", &limits.network),
-        ("network_wide", &limits.network_wide),
         ("authorize", &limits.authorize),
         ("known_device", &limits.known_device),
         ("wrong_codes", &limits.wrong_codes),
+        (
+            "wrong_codes_network_address",
+            &limits.wrong_codes_network_address,
+        ),
+        ("wrong_codes_known_device", &limits.wrong_codes_known_device),
         ("client_failures", &limits.client_failures),
+        ("session_codes", &limits.session_codes),
     ] {
         check_budgets(key, budgets, section);
     }
@@ -70,9 +78,19 @@ fn check_budgets(key: &str, budgets: &[Budget], section: &mut Section<'_>) {
 fn warn_about_insecure_limits(settings: &Reloadable, section: &mut Section<'_>) {
     let (limits, default) = (&settings.limits, Limits::default());
     for (key, budgets, default) in [
+        (
+            "network_address",
+            &limits.network_address,
+            &default.network_address,
+        ),
         ("address", &limits.address, &default.address),
+        (
+            "address_reserve",
+            &limits.address_reserve,
+            &default.address_reserve,
+        ),
+        ("domain", &limits.domain, &default.domain),
         ("network", &limits.network, &default.network),
-        ("network_wide", &limits.network_wide, &default.network_wide),
         ("authorize", &limits.authorize, &default.authorize),
         ("known_device", &limits.known_device, &default.known_device),
         (
@@ -134,22 +152,25 @@ mod tests {
     #[test]
     fn defaults_are_secure_and_insecure_limits_are_warned_about() {
         assert!(warned_keys(|_| {}).is_empty());
-        let thirty_of_a_million = |settings: &mut Reloadable| settings.magic_link.code_digits = 6;
-        assert!(warned_keys(thirty_of_a_million).is_empty());
-        let hundred_of_hundred_million =
-            |settings: &mut Reloadable| settings.limits.wrong_codes = budget(101, 86_400);
-        assert!(warned_keys(hundred_of_hundred_million).is_empty());
+        let six_digits = |settings: &mut Reloadable| settings.magic_link.code_digits = 6;
+        assert_eq!(warned_keys(six_digits), ["limits.wrong_codes"]);
         let hundred_of_a_million = |settings: &mut Reloadable| {
-            thirty_of_a_million(settings);
-            hundred_of_hundred_million(settings);
+            six_digits(settings);
+            settings.limits.wrong_codes = budget(100, 86_400);
         };
-        assert_eq!(warned_keys(hundred_of_a_million), ["limits.wrong_codes"]);
+        assert!(warned_keys(hundred_of_a_million).is_empty());
+        let ten_thousand_of_hundred_million =
+            |settings: &mut Reloadable| settings.limits.wrong_codes = budget(10_001, 86_400);
+        assert_eq!(
+            warned_keys(ten_thousand_of_hundred_million),
+            ["limits.wrong_codes"]
+        );
         assert_eq!(
             warned_keys(|settings| settings.limits.tries_per_flow = 20),
             ["limits.tries_per_flow"]
         );
         assert_eq!(
-            warned_keys(|settings| settings.limits.address = budget(201, 86_400)),
+            warned_keys(|settings| settings.limits.address = budget(601, 86_400)),
             ["limits.address"]
         );
         assert_eq!(

@@ -11,6 +11,16 @@ use crate::config::{
 
 pub(super) fn check(mail: &Mail, mode: &Mode, section: &mut Section<'_>) {
     section.range(mail.concurrency as u64, 1..=256, "concurrency");
+    section.range(
+        mail.ceiling_per_minute.into(),
+        1..=1_000_000,
+        "ceiling_per_minute",
+    );
+    section.range(
+        mail.ceiling_times_normal.into(),
+        1..=1000,
+        "ceiling_times_normal",
+    );
     section.range(mail.timeout_seconds, 1..=300, "timeout_seconds");
     let is_sender = mail.from.parse::<lettre::message::Mailbox>().is_ok();
     if mail.transport == MailTransport::Mailbox {
@@ -38,14 +48,26 @@ pub(super) fn check(mail: &Mail, mode: &Mode, section: &mut Section<'_>) {
     check_server(mail, section);
 }
 
-fn check_server(mail: &Mail, section: &mut Section<'_>) {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+fn check_host(host: &str, section: &mut Section<'_>) {
+    let with_port = host
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.contains(':'));
+    if let Some((name, port)) = with_port.filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        let hint = format!("Set mail.host = \"{name}\" and mail.port = {port}.");
+        return section.refuse("host", "holds a port", &hint);
+    }
+    let is_name_character = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    let is_name = !host.is_empty() && host.chars().all(is_name_character);
     section.require(
-        !mail.host.is_empty() && mail.host.chars().all(is_allowed),
+        is_name || host.parse::<IpAddr>().is_ok(),
         "host",
         "is not a host name",
         "Set mail.host to a name or an address alone, without scheme or port.",
     );
+}
+
+fn check_server(mail: &Mail, section: &mut Section<'_>) {
+    check_host(&mail.host, section);
     let (has_username, has_password) = (!mail.username.is_empty(), !mail.password.is_empty());
     section.require(
         has_password || !has_username,

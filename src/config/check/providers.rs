@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::values::{DAY, has_certificates, is_display_text, is_scope};
 use crate::config::{
     problem::{Findings, Section},
-    providers::{EmailTrust, ICONS, MANY_TENANTS, Provider, ProviderKind, ResponseMode, TENANT},
+    providers::{
+        EmailTrust, ICONS, MANY_TENANTS, Provider, ProviderAuth, ProviderKind, ResponseMode, TENANT,
+    },
     url::{has_user, is_domain, is_host, is_loopback},
 };
 
@@ -32,6 +34,7 @@ pub(super) fn check(providers: &[Provider], findings: &mut Findings) {
         check_issuer(provider, section);
         check_tenants(provider, section);
         check_credentials(provider, section);
+        check_audiences(provider, section);
         check_network(provider, section);
         check_request(provider, section);
         check_trust(provider, section);
@@ -159,11 +162,26 @@ fn check_tenants(provider: &Provider, section: &mut Section<'_>) {
     }
 }
 
+/// Each is an identifier of an application at the provider, and not our own.
+fn check_audiences(provider: &Provider, section: &mut Section<'_>) {
+    for (at, audience) in provider.additional_audiences.iter().enumerate() {
+        section.require(
+            is_client_id(audience) && *audience != provider.client_id,
+            format!("additional_audiences[{at}]"),
+            "is empty, too long, has spaces or is client_id",
+            "Write the identifier of another application or project, as `aud` of the ID token has it.",
+        );
+    }
+}
+
+fn is_client_id(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
+}
+
 /// How we authenticate at the provider.
 fn check_credentials(provider: &Provider, section: &mut Section<'_>) {
-    let id = &provider.client_id;
     section.require(
-        (1..=512).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()),
+        is_client_id(&provider.client_id),
         "client_id",
         "is empty, too long or has spaces",
         "Write the identifier that the provider gave this application.",
@@ -178,19 +196,56 @@ fn check_credentials(provider: &Provider, section: &mut Section<'_>) {
         );
         return check_apple_key(provider, section);
     }
+    let has_key = !provider.private_key.is_empty();
     section.require(
-        has_secret,
+        has_secret || has_key,
         "client_secret",
         "is missing",
-        "Set client_secret or client_secret_file to the secret that the provider gave this application.",
+        "Set client_secret or client_secret_file to the secret that the provider gave this application, or \
+         private_key_file to the key that is registered there.",
     );
-    for (key, is_empty) in [
-        ("team_id", provider.team_id.is_empty()),
-        ("key_id", provider.key_id.is_empty()),
-        ("private_key", provider.private_key.is_empty()),
-    ] {
-        section.require(is_empty, key, "is for the kind apple only", "Remove it.");
-    }
+    section.require(
+        provider.team_id.is_empty(),
+        "team_id",
+        "is for the kind apple only",
+        "Remove it.",
+    );
+    section.require(
+        has_key || provider.key_id.is_empty(),
+        "key_id",
+        "needs private_key",
+        "Set private_key_file, or remove it.",
+    );
+    section.require(
+        !has_key || is_pem_key(provider),
+        "private_key",
+        "is not PKCS#8 in PEM",
+        "Set private_key_file to a key on P-256 or of RSA that begins with `-----BEGIN PRIVATE KEY-----`.",
+    );
+    check_method(provider, section);
+}
+
+/// The method that is set needs what it authenticates with.
+fn check_method(provider: &Provider, section: &mut Section<'_>) {
+    let needed = match provider.auth {
+        None => return,
+        Some(ProviderAuth::PrivateKeyJwt) => (&provider.private_key, "private_key"),
+        Some(ProviderAuth::Basic | ProviderAuth::Post) => {
+            (&provider.client_secret, "client_secret")
+        }
+    };
+    let (credential, key) = needed;
+    section.require(
+        !credential.is_empty(),
+        "auth",
+        &format!("needs {key}"),
+        &format!("Set {key} or {key}_file, or remove it."),
+    );
+}
+
+fn is_pem_key(provider: &Provider) -> bool {
+    let key = provider.private_key.expose();
+    key.contains("-----BEGIN PRIVATE KEY-----")
 }
 
 fn check_apple_key(provider: &Provider, section: &mut Section<'_>) {
@@ -204,9 +259,8 @@ fn check_apple_key(provider: &Provider, section: &mut Section<'_>) {
             "Write the ten characters that Apple's developer pages show.",
         );
     }
-    let key = provider.private_key.expose();
     section.require(
-        key.contains("-----BEGIN PRIVATE KEY-----"),
+        is_pem_key(provider),
         "private_key",
         "is missing or not PKCS#8 in PEM",
         "Set private_key_file to the downloaded .p8 file.",

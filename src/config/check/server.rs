@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config, mode: &Mode, findings: &mut Findings) {
             "Name the networks of your own proxies. A client inside them chooses the address that limits count.",
         );
     }
+    warn_about_unnamed_proxy(server, section);
     let connections = server.connections_per_network as u64;
     section.range(connections, 16..=4096, "connections_per_network");
     section.range(server.drain_seconds, 0..=600, "drain_seconds");
@@ -41,8 +42,22 @@ pub(super) fn check(config: &Config, mode: &Mode, findings: &mut Findings) {
     check_tls(server, findings);
 }
 
-/// OpenID Connect Discovery §3: https, no query, no fragment. Ours also has no path and exactly one
-/// form.
+/// OA-12: with https outside and plain http on loopback, a proxy on this machine must pass requests
+/// on.
+fn warn_about_unnamed_proxy(server: &Server, section: &mut Section<'_>) {
+    let is_behind_proxy = server.public_url.starts_with("https://")
+        && server.listen.ip().is_loopback()
+        && server.tls.cert_file.is_none();
+    section.warn_if(
+        is_behind_proxy && server.trusted_proxies.is_empty(),
+        "trusted_proxies",
+        "names no proxy, while https ends in front of a loopback listener",
+        "Name the proxy, for instance `[\"127.0.0.1/32\", \"::1/128\"]`. Otherwise all users share the limits of one network.",
+    );
+}
+
+/// OpenID Connect Discovery §3: https, no query, no fragment; a path is allowed (OB-6). Ours has
+/// exactly one form, because clients compare it byte by byte.
 fn check_public_url(text: &str, section: &mut Section<'_>) {
     let mut refuse = |what, hint| section.refuse("public_url", what, hint);
     if text.is_empty() {
@@ -64,10 +79,40 @@ fn check_public_url(text: &str, section: &mut Section<'_>) {
             "Use https. Plain http is allowed for loopback addresses only.",
         );
     }
+    if let Some(what) = path_fault(text) {
+        return refuse(
+            what,
+            "Write a path such as `/auth`, of letters, digits, `-`, `_`, `~` and `.`.",
+        );
+    }
     let origin = url.origin().ascii_serialization();
-    if text != origin {
-        let what = "has a path, a query, a user, a final slash, capitals or a default port";
-        refuse(what, &format!("Write `{origin}`."));
+    let canonical = format!("{origin}{}", url.path().trim_end_matches('/'));
+    if text != canonical {
+        let what = "has a query, a fragment, a user, a final slash, capitals in the host or a default port";
+        refuse(what, &format!("Write `{canonical}`."));
+    }
+}
+
+/// Returns what is wrong with the path of a URL: it stands in cookies and in the paths of proxies, which
+/// must all read it alike.
+fn path_fault(text: &str) -> Option<&'static str> {
+    const LONGEST: usize = 100;
+    let (_, rest) = text.split_once("://")?;
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (_, path) = rest.split_once('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_~./".contains(c);
+    let mut segments = path.split('/');
+    if !path.chars().all(is_plain) {
+        Some("has a path with encoded or unusual characters")
+    } else if path.len() > LONGEST {
+        Some("has a path of more than 100 characters")
+    } else if !path.is_empty()
+        && segments.any(|segment| segment.is_empty() || segment.starts_with('.'))
+    {
+        Some("has a path with an empty segment or one that begins with a dot")
+    } else {
+        None
     }
 }
 

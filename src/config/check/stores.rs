@@ -2,7 +2,16 @@
 
 use url::Url;
 
-use crate::config::{problem::Findings, settings::Startup};
+use super::values::has_certificates;
+use crate::config::{
+    problem::{Findings, Section},
+    settings::{Startup, Tickets},
+    tls_certificate::is_open_to_others,
+};
+
+/// Below this a few large requests would fill the store.
+const MIN_TICKET_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_TICKET_BYTES: u64 = 1 << 40;
 
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
@@ -61,6 +70,50 @@ pub(super) fn check_tickets(startup: &Startup, findings: &mut Findings) {
         "is not a key prefix",
         "Use letters, digits, `-` and `:`, for instance `entree:`.",
     );
-    let entries = tickets.memory_entries as u64;
-    section.range(entries, 1_000..=100_000_000, "memory_entries");
+    check_certificates(tickets, section);
+    let bytes = tickets.max_bytes as u64;
+    section.range(bytes, MIN_TICKET_BYTES..=MAX_TICKET_BYTES, "max_bytes");
+}
+
+fn check_certificates(tickets: &Tickets, section: &mut Section<'_>) {
+    let is_tls = tickets.url.expose().starts_with("rediss://");
+    for (key, file) in [
+        ("ca_file", &tickets.ca_file),
+        ("client_cert_file", &tickets.client_cert_file),
+    ] {
+        let Some(file) = file else { continue };
+        section.require(
+            has_certificates(file),
+            key,
+            "names no readable PEM file with certificates",
+            "Name a file with lines `-----BEGIN CERTIFICATE-----` that the service may read.",
+        );
+        section.require(
+            is_tls,
+            key,
+            "is for TLS, which tickets.url does not use",
+            "Write tickets.url with rediss://, or remove the key.",
+        );
+    }
+    section.require(
+        tickets.client_cert_file.is_some() == tickets.client_key_file.is_some(),
+        "client_key_file",
+        "needs the other half: tickets.client_cert_file and tickets.client_key_file go together",
+        "Set both, or neither.",
+    );
+    let Some(key) = &tickets.client_key_file else {
+        return;
+    };
+    section.require(
+        std::fs::read_to_string(key).is_ok_and(|text| text.contains("PRIVATE KEY-----")),
+        "client_key_file",
+        "names no readable PEM file with a private key",
+        "Name a file that the service may read.",
+    );
+    section.warn_if(
+        is_open_to_others(key),
+        "client_key_file",
+        "can be read by every user of this machine",
+        "Run `chmod o=` on the file.",
+    );
 }

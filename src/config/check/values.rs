@@ -4,6 +4,8 @@ use std::path::Path;
 
 use url::Url;
 
+use crate::display_text;
+
 /// A day, in seconds.
 pub(super) const DAY: u64 = 86_400;
 
@@ -18,9 +20,9 @@ pub(super) fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_allowed)
 }
 
-/// Whether a text can be shown to users: not blank, not long, without control characters.
+/// Whether a text can be shown to users: visible, not long, without characters that hide or turn text.
 pub(super) fn is_display_text(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= 100 && !text.chars().any(char::is_control)
+    display_text::is_visible(text) && text.len() <= 100 && text.chars().all(display_text::may_stand)
 }
 
 /// Whether a file has certificates in PEM and can be read.

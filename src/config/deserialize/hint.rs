@@ -9,6 +9,13 @@ use crate::config::{problem::Problem, secret_files::is_secret};
 /// The example file, from which hints take their examples.
 const EXAMPLE: &str = include_str!("../../../deploy/entree.example.toml");
 
+/// Examples of keys that the example file leaves empty or only mentions.
+const MORE_EXAMPLES: [(&str, &str); 3] = [
+    ("trusted_proxies", r#"["10.0.0.0/8", "::1/128"]"#),
+    ("kind", r#""oidc""#),
+    ("port", "587"),
+];
+
 /// The name and the known names in `unknown field …, expected …`.
 pub(super) fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
     let mut names = quoted(message.strip_prefix("unknown field ")?);
@@ -70,8 +77,28 @@ pub(super) fn misfit(path: &Path, message: &str) -> String {
     if let Some((_, expected)) = message.strip_prefix("invalid value: ").and_then(parts) {
         return format!("must be {expected}");
     }
-    let line = message.lines().next().unwrap_or_default();
-    format!("cannot be read ({line})")
+    match message.lines().next().unwrap_or_default() {
+        "invalid socket address syntax" => "must be an IP address with a port".to_owned(),
+        "invalid IP address syntax" => "must be an IP address or network".to_owned(),
+        line => format!("cannot be read ({line})"),
+    }
+}
+
+/// Says what to write: the variant that is most like the unknown one, else an example.
+pub(super) fn fix(path: &Path, message: &str) -> String {
+    let unknown = message.strip_prefix("unknown variant `");
+    let unknown = unknown.and_then(|rest| rest.split('`').next());
+    let nearest = unknown.zip(variants(message)).and_then(|(unknown, known)| {
+        let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
+        let known = known.into_iter().map(|word| (likeness(word), word));
+        known.max_by(|a, b| a.0.total_cmp(&b.0))
+    });
+    match nearest {
+        Some((likeness, word)) if likeness > 0.8 && !is_secret(path.keys()) => {
+            format!("Did you mean \"{word}\"?")
+        }
+        _ => example(path),
+    }
 }
 
 /// The words of TOML for a type that the deserializer found.
@@ -120,6 +147,10 @@ pub(super) fn example(path: &Path) -> String {
             .collect(),
     );
     let name = path.keys().next_back();
+    let more = MORE_EXAMPLES.iter().find(|(key, _)| Some(*key) == name);
+    if let Some((key, value)) = more {
+        return format!("Write, for example: {key} = {value}");
+    }
     match (name, general.find(&mut root)) {
         (Some(name), Some(value)) if is_example(value, path.is_element()) => {
             format!("Write, for example: {name} = {value}")

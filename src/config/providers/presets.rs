@@ -138,12 +138,12 @@ impl Provider {
             && self.entra_template().contains(TENANT)
     }
 
-    /// Returns how we authenticate at the token endpoint.
+    /// Returns how we authenticate at the token endpoint, if that does not depend on the metadata.
     #[must_use]
-    pub fn auth(&self) -> ProviderAuth {
-        self.auth.unwrap_or(match self.kind {
-            ProviderKind::Apple | ProviderKind::Github => ProviderAuth::Post,
-            _ => ProviderAuth::Basic,
+    pub fn fixed_auth(&self) -> Option<ProviderAuth> {
+        self.auth.or(match self.kind {
+            ProviderKind::Apple | ProviderKind::Github => Some(ProviderAuth::Post),
+            _ => None,
         })
     }
 

@@ -13,8 +13,8 @@ fn up_01_five_lines_are_a_provider() {
         "id = \"office\"\nissuer = \"https://op.example\"\nclient_id = \"c\"\nclient_secret = \"s\"",
     );
     assert_eq!(
-        (plain.kind, plain.auth(), plain.trust()),
-        (ProviderKind::Oidc, ProviderAuth::Basic, EmailTrust::None)
+        (plain.kind, plain.fixed_auth(), plain.trust()),
+        (ProviderKind::Oidc, None, EmailTrust::None)
     );
     assert_eq!(
         (plain.pkce, plain.algs.as_slice()),
@@ -56,8 +56,8 @@ fn up_01_each_kind_presets_what_its_provider_needs() {
     assert_eq!(many.discovery_url().unwrap(), url);
     let apple = of("apple", "");
     assert_eq!(
-        (apple.auth(), apple.response_mode()),
-        (ProviderAuth::Post, ResponseMode::FormPost)
+        (apple.fixed_auth(), apple.response_mode()),
+        (Some(ProviderAuth::Post), ResponseMode::FormPost)
     );
     assert!(apple.takes_string_booleans() && !google.takes_string_booleans());
     assert_eq!(

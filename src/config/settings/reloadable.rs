@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::config::{client::Client, providers::Provider, stored_clients::StoredClients};
+use crate::config::{
+    client::Client,
+    providers::Provider,
+    resource::{AccessTokenTyp, Resource},
+    stored_clients::StoredClients,
+};
 
 /// The settings that a changed file puts into force at once. Rules read them here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct Reloadable {
     pub api: Api,
     /// The clients of the file.
     pub clients: Vec<Client>,
+    /// The APIs whose access tokens differ from the default.
+    pub resources: Vec<Resource>,
     /// The enabled clients of the database; `client::find` looks into both.
     pub stored: StoredClients,
     /// The upstream providers with which users may sign in.
@@ -40,6 +47,16 @@ impl Reloadable {
             .iter()
             .find(|provider| provider.id == id)
             .map(Provider::shown_name)
+    }
+
+    /// The `typ` of access tokens for this audience.
+    #[must_use]
+    pub fn access_token_typ(&self, audience: &str) -> AccessTokenTyp {
+        self.resources
+            .iter()
+            .find(|resource| resource.identifier == audience)
+            .map(|resource| resource.access_token_typ)
+            .unwrap_or_default()
     }
 
     /// The lifetime of the link and the code of an email.
@@ -181,19 +198,38 @@ pub struct Budget {
     pub seconds: u64,
 }
 
-/// `[limits]`: every budget of a list holds.
+impl Budget {
+    /// Returns the budget that allows this many times as much.
+    #[must_use]
+    pub const fn times(self, factor: u32) -> Self {
+        Self {
+            count: self.count.saturating_mul(factor),
+            seconds: self.seconds,
+        }
+    }
+}
+
+/// `[limits]`: every budget of a list holds. That of a network holds for the prefixes around it as
+/// well, twice for an IPv6 /56, eight times for an IPv6 /48 or an IPv4 /24.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Emails to one address.
+    /// Emails to one address that one network requests: an IPv4 address or IPv6 /64.
+    pub network_address: Vec<Budget>,
+    /// Emails to one address: as many as many networks together request.
     pub address: Vec<Budget>,
+    /// Emails to an address beyond `address`, for networks that had none for it within a day.
+    pub address_reserve: Vec<Budget>,
+    /// Emails to all addresses of one domain that is no large provider's. Beyond it a network still
+    /// gets one for the domain if it had none within a day.
+    pub domain: Vec<Budget>,
     /// Emails requested from one IPv4 address or IPv6 /64.
     pub network: Vec<Budget>,
-    /// The same for an IPv6 /48.
-    pub network_wide: Vec<Budget>,
     /// Client requests that wait for a sign-in or consent, from one IPv4 address or IPv6 /64.
     pub authorize: Vec<Budget>,
-    /// Emails to an address from a browser that signed in with it before.
+    /// Emails that one browser or app requests for addresses that it signed in with before, all
+    /// together. While this and three times `network` for all such devices of its network last, none of
+    /// the budgets above counts.
     pub known_device: Vec<Budget>,
     /// Seconds until the first, second, third… resend within a flow; the last one repeats.
     pub resend_seconds: Vec<u64>,
@@ -201,10 +237,17 @@ pub struct Limits {
     pub sends_per_flow: u32,
     /// Wrong codes within a flow.
     pub tries_per_flow: u32,
-    /// Wrong codes of one address over all flows.
+    /// Wrong codes of one address over all flows whose email was sent.
     pub wrong_codes: Vec<Budget>,
+    /// The same from one IPv4 address or IPv6 /64.
+    pub wrong_codes_network_address: Vec<Budget>,
+    /// The same from a browser or app that signed in with the address before. While this lasts, the
+    /// two above do not count.
+    pub wrong_codes_known_device: Vec<Budget>,
     /// Failed client authentications from one IPv4 address or IPv6 /64.
     pub client_failures: Vec<Budget>,
+    /// Authorization codes of one session.
+    pub session_codes: Vec<Budget>,
 }
 
 impl Default for Limits {
@@ -215,16 +258,21 @@ impl Default for Limits {
                 .collect()
         };
         Self {
-            address: budgets(&[(5, 900), (10, 3600), (20, 86_400)]),
+            network_address: budgets(&[(2, 900), (5, 86_400)]),
+            address: budgets(&[(24, 900), (60, 86_400)]),
+            address_reserve: budgets(&[(1, 900), (12, 86_400)]),
+            domain: budgets(&[(300, 3600), (1000, 86_400)]),
             network: budgets(&[(20, 600), (50, 3600)]),
-            network_wide: budgets(&[(200, 3600)]),
             authorize: budgets(&[(600, 600)]),
-            known_device: budgets(&[(3, 900), (10, 86_400)]),
+            known_device: budgets(&[(10, 900), (50, 86_400)]),
             resend_seconds: vec![30, 60, 120],
             sends_per_flow: 5,
             tries_per_flow: 5,
-            wrong_codes: budgets(&[(10, 3600), (30, 86_400)]),
+            wrong_codes: budgets(&[(120, 3600), (240, 86_400)]),
+            wrong_codes_network_address: budgets(&[(10, 3600), (20, 86_400)]),
+            wrong_codes_known_device: budgets(&[(10, 3600), (30, 86_400)]),
             client_failures: budgets(&[(30, 60)]),
+            session_codes: budgets(&[(60, 60)]),
         }
     }
 }

@@ -37,8 +37,8 @@ impl Startup {
 pub struct Server {
     /// The address of the public listener; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or
-    /// final slash. Empty in `entree dev` and with port 0 on loopback: then it is the bound
+    /// The issuer and the only source of URLs: https, or http on loopback, perhaps with a path (OB-6),
+    /// without query or final slash. Empty in `entree dev` and with port 0 on loopback: then it is the bound
     /// address.
     pub public_url: String,
     /// The directory of the embedded database, the generated master key and the instance lock.
@@ -120,9 +120,15 @@ pub struct Tickets {
     pub url: Text,
     /// The prefix of every key in Redis.
     pub prefix: String,
-    /// The most entries of the in-process store; a large entry counts once per kibibyte. A full
-    /// store refuses new entries and drops none.
-    pub memory_entries: usize,
+    /// The most bytes of all entries. Strangers' requests take at most half of it, and make space
+    /// for one another.
+    pub max_bytes: usize,
+    /// A PEM file with the authorities that are trusted for `rediss://`, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that this service shows to Redis.
+    pub client_cert_file: Option<PathBuf>,
+    /// A PEM file with its private key.
+    pub client_key_file: Option<PathBuf>,
 }
 
 impl Default for Tickets {
@@ -130,7 +136,10 @@ impl Default for Tickets {
         Self {
             url: Text::new("memory:".to_owned()),
             prefix: "entree:".to_owned(),
-            memory_entries: 200_000,
+            max_bytes: 64 * 1024 * 1024,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
         }
     }
 }
@@ -153,6 +162,11 @@ pub struct Mail {
     pub from: String,
     /// How many emails are sent at the same time.
     pub concurrency: usize,
+    /// The lowest ceiling of emails a minute. Beyond the ceiling only people who are known here get
+    /// their email at once.
+    pub ceiling_per_minute: u32,
+    /// How many times the rate of the median hour the ceiling is.
+    pub ceiling_times_normal: u32,
     /// The time-out of one attempt.
     pub timeout_seconds: u64,
 }
@@ -169,6 +183,8 @@ impl Default for Mail {
             password: Text::default(),
             from: String::new(),
             concurrency: 8,
+            ceiling_per_minute: 600,
+            ceiling_times_normal: 20,
             timeout_seconds: 20,
         }
     }

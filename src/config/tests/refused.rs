@@ -20,7 +20,7 @@ database.url = "sqlite::memory:"
 database.max_connections = 0
 tickets.url = "http://h"
 tickets.prefix = "a{b}"
-tickets.memory_entries = 1
+tickets.max_bytes = 1
 mail.transport = "mailbox"
 mail.transport = "pigeon"
 mail.host = "smtp://mail"
@@ -46,13 +46,14 @@ clients = 3
 "#;
 
 /// A line of TOML, and the key at which it is refused.
-const BAD_SETTINGS_AT: [(&str, &str); 14] = [
+const BAD_SETTINGS_AT: [(&str, &str); 15] = [
     ("servers.listen = 1", "servers"),
     ("api.v2_enabled_x = true", "api.v2_enabled_x"),
     (
         "server.previous_master_keys = [\"x\"]",
         "server.previous_master_keys[0]",
     ),
+    ("mail.host = \"smtp.example.com:587\"", "mail.host"),
     (
         "server.trusted_proxies = [\"10.0.0.0/8\", \"ten\"]",
         "server.trusted_proxies[1]",
@@ -113,9 +114,11 @@ fn client(lines: &str) -> String {
 }
 
 /// Lines of a client, of which the last is refused, and what follows its key.
-const BAD_CLIENTS: [(&str, &str); 34] = [
+const BAD_CLIENTS: [(&str, &str); 42] = [
     ("client_id = \"a b\"", ""),
     ("name = \" \"", ""),
+    ("name = \"\\u200b\\u2800\"", ""),
+    ("name = \"A\\u202e\"", ""),
     ("audience = \"api\"", ""),
     ("redirect_uris = []", ""),
     ("redirect_uris = [1]", "[0]"),
@@ -170,6 +173,15 @@ const BAD_CLIENTS: [(&str, &str); 34] = [
     ("jwks_uri = \"https://a.example.com/jwks\"", ""),
     ("post_logout_redirect_uris = [\"ftp:x\"]", "[0]"),
     ("resources = [\"api\"]", "[0]"),
+    ("id_token_claims = [\"phone\"]", "[0]"),
+    (
+        "scopes = [\"openid\", \"profile\"]\nid_token_claims = [\"name\", \"email\"]",
+        "[1]",
+    ),
+    ("require_name = 1", ""),
+    ("scopes = [\"openid\"]\nrequire_name = true", ""),
+    ("client_uri = \"http://app.example.com/\"", ""),
+    ("client_uri = \"com.example.app:/\"", ""),
 ];
 
 #[test]
@@ -196,7 +208,31 @@ fn each_bad_client_is_refused_at_its_key() {
 }
 
 #[test]
-fn px_01_public_url_is_one_https_origin() {
+fn oc_5_each_bad_resource_is_refused_at_its_key() {
+    let base = "identifier = \"https://api.example.com\"";
+    for (lines, key) in [
+        ("identifier = \"api\"", "identifier"),
+        ("identifier = \"https://login.example.com\"", "identifier"),
+        ("access_token_typ = \"jwt\"", "access_token_typ"),
+        ("scopes = [\"a\"]", "scopes"),
+    ] {
+        let text = block("resources", base, lines);
+        assert_eq!(
+            refused_keys(&text),
+            [format!("resources[0].{key}")],
+            "{lines}"
+        );
+    }
+    let one = block("resources", base, "access_token_typ = \"JWT\"");
+    assert_eq!(refused_keys(&one), [""; 0]);
+    let twice = one.clone() + &one;
+    assert_eq!(refused_keys(&twice), ["resources[1].identifier"]);
+    let named = one + &client("client_id = \"https://api.example.com\"");
+    assert_eq!(refused_keys(&named), ["resources[0].access_token_typ"]);
+}
+
+#[test]
+fn px_01_public_url_has_one_form() {
     let loaded = |url| load_text("", &[("ENTREE__SERVER__PUBLIC_URL", url)]);
     for bad in [
         "",
@@ -204,16 +240,29 @@ fn px_01_public_url_is_one_https_origin() {
         "ftp://h",
         "http://login.example.com",
         "https://login.example.com/",
-        "https://login.example.com/x",
         "https://login.example.com?x",
         "https://login.example.com#x",
         "https://u@login.example.com",
         "https://Login.example.com",
         "https://login.example.com:443",
+        "https://login.example.com/auth/",
+        "https://login.example.com/auth?x",
+        "https://login.example.com/auth#x",
+        "https://login.example.com//auth",
+        "https://login.example.com/auth//x",
+        "https://login.example.com/auth/../x",
+        "https://login.example.com/./auth",
+        "https://login.example.com/%61uth",
+        "https://login.example.com/a%2Fb",
+        "https://login.example.com/a;b",
+        "https://login.example.com/a b",
+        "https://login.example.com/caf\u{e9}",
+        "https://login.example.com/a\\b",
+        "https://login.example.com/.well-known",
     ] {
         assert_eq!(
             keys(&loaded(bad).unwrap_err()),
-            ["server.public_url"],
+            ["ENTREE__SERVER__PUBLIC_URL"],
             "{bad}"
         );
     }
@@ -222,6 +271,9 @@ fn px_01_public_url_is_one_https_origin() {
         "http://127.0.0.1:8080",
         "http://[::1]:1",
         "http://localhost:8080",
+        "https://example.com/auth",
+        "https://example.com:8443/Team_1/id.v2/~x",
+        "http://localhost:8080/auth",
     ] {
         assert!(loaded(good).is_ok(), "{good}");
     }
@@ -244,7 +296,7 @@ fn provider(lines: &str) -> String {
 const TENANT: &str = "0f0e0d0c-0000-4000-8000-00000000000a";
 
 /// Lines of an OpenID provider, and the key at which they are refused.
-const BAD_PROVIDERS: [(&str, &str); 35] = [
+const BAD_PROVIDERS: [(&str, &str); 39] = [
     ("id = \"A b\"", "id"),
     ("kind = \"pigeon\"", "kind"),
     ("issuer = \"\"", "issuer"),
@@ -264,6 +316,9 @@ const BAD_PROVIDERS: [(&str, &str); 35] = [
     ("tenant = \"common\"", "tenant"),
     ("hosted_domains = [\"example.com\"]", "hosted_domains"),
     ("team_id = \"ABCDE12345\"", "team_id"),
+    ("key_id = \"k1\"", "key_id"),
+    ("private_key = \"no key\"", "private_key"),
+    ("auth = \"private_key_jwt\"", "auth"),
     ("algs = []", "algs"),
     ("algs = [\"HS256\"]", "algs[0]"),
     ("algs = [\"none\"]", "algs[0]"),
@@ -279,6 +334,10 @@ const BAD_PROVIDERS: [(&str, &str); 35] = [
         "private_hosts[0]",
     ),
     ("extra_hosts = [\"*.example.com\"]", "extra_hosts[0]"),
+    (
+        "additional_audiences = [\"project\", \"a b\"]",
+        "additional_audiences[1]",
+    ),
     ("ca_file = \"/nowhere\"", "ca_file"),
     ("trust = \"authoritative\"", "mail_domains"),
     ("mail_domains = [\"school.example\"]", "mail_domains"),
@@ -364,4 +423,119 @@ fn up_01_each_bad_provider_is_refused_at_its_key() {
     ] {
         assert_eq!(refused_keys(&text), [""; 0], "{text}");
     }
+}
+
+/// OD-6: words for what an operator is likely to write.
+#[test]
+fn od_6_likely_mistakes_have_words_of_their_own() {
+    for (text, words) in [
+        (
+            "mail.host = \"smtp.example.com:587\"",
+            "mail.host holds a port. Set mail.host = \"smtp.example.com\" and mail.port = 587.",
+        ),
+        (
+            "server.listen = \"localhost:8080\"",
+            "server.listen must be an IP address with a port. Write, for example: listen = \"127.0.0.1:8080\"",
+        ),
+        (
+            "server.trusted_proxies = [\"10.0.0.0/33\"]",
+            "server.trusted_proxies[0] must be an IP address or network. Write, for example: \
+             trusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]",
+        ),
+        (
+            "[[providers]]\nid = \"x\"\nkind = \"gogle\"\nclient_id = \"c\"\nclient_secret = \"s\"",
+            "providers[0].kind must be \"oidc\" or \"google\" or \"entra\" or \"apple\" or \"gitlab\" or \
+             \"keycloak\" or \"github\". Did you mean \"google\"?",
+        ),
+        (
+            "token.access_seconds = 5",
+            "token.access_seconds is 5. Set a number from 60 to 3600.",
+        ),
+    ] {
+        let problems = load_text(text, &[]).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|one| one == words), "{words}\n{said:#?}");
+    }
+    let misspelt = [
+        ("ENTREE_MAIL__HOST", "x"),
+        ("ENTREE_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let problems = load_text("", &misspelt).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["ENTREE_MAIL__HOST has one underscore after ENTREE. Write ENTREE__MAIL__HOST."]
+    );
+}
+
+#[test]
+fn od_6_a_configuration_without_clients_has_a_note() {
+    let loaded = load_text("", &[]).unwrap();
+    assert!(
+        loaded
+            .notes
+            .iter()
+            .any(|note| note.contains("No client is configured"))
+    );
+}
+
+/// The keys of warnings about this text.
+fn warned_keys(text: &str) -> Vec<String> {
+    let loaded = load_text(text, &[]).unwrap();
+    loaded
+        .warnings
+        .into_iter()
+        .map(|warning| warning.key)
+        .collect()
+}
+
+#[test]
+fn oa_12_https_in_front_of_a_loopback_listener_needs_a_named_proxy() {
+    let key = "server.trusted_proxies".to_owned();
+    assert!(warned_keys("server.listen = \"127.0.0.1:8080\"").contains(&key));
+    for text in [
+        "server.listen = \"127.0.0.1:8080\"\nserver.trusted_proxies = [\"127.0.0.1/32\"]",
+        "server.listen = \"0.0.0.0:8080\"",
+    ] {
+        assert!(!warned_keys(text).contains(&key), "{text}");
+    }
+}
+
+#[test]
+fn ob_4_certificates_for_the_ticket_store_are_checked() {
+    for (text, key) in [
+        (
+            "tickets.url = \"rediss://h\"\ntickets.ca_file = \"/nowhere\"",
+            "tickets.ca_file",
+        ),
+        (
+            "tickets.url = \"redis://h\"\ntickets.client_cert_file = \"/nowhere\"",
+            "tickets.client_cert_file",
+        ),
+        (
+            "tickets.url = \"rediss://h\"\ntickets.client_key_file = \"/nowhere\"",
+            "tickets.client_key_file",
+        ),
+    ] {
+        assert!(refused_keys(text).contains(&key.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn ob_6_what_is_wrong_with_the_path_of_public_url_is_said() {
+    for (url, words) in [
+        ("https://h.example/auth/", "Write `https://h.example/auth`."),
+        ("https://H.example/auth", "Write `https://h.example/auth`."),
+        ("https://h.example/%61uth", "encoded"),
+        ("https://h.example/a/../b", "begins with a dot"),
+        ("https://h.example/a//b", "empty segment"),
+        ("https://h.example/auth?x=1", "a query"),
+        ("https://h.example/auth#x", "a fragment"),
+    ] {
+        let problems = load_text("", &[("ENTREE__SERVER__PUBLIC_URL", url)]).unwrap_err();
+        let text = problems.iter().map(ToString::to_string).collect::<String>();
+        assert!(text.contains(words), "{url}: {text}");
+    }
+    let long = format!("https://h.example/{}", "a".repeat(101));
+    assert!(load_text("", &[("ENTREE__SERVER__PUBLIC_URL", &long)]).is_err());
 }

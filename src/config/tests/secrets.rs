@@ -35,11 +35,13 @@ fn sk_07_secrets_come_from_files() {
 
 #[test]
 fn sk_07_a_bad_secret_file_is_refused() {
-    let open = File::new(KEY).mode(0o440);
+    let open = File::new(KEY).mode(0o644);
     let empty = File::new("\n").mode(0o400);
     let good = File::new(KEY).mode(0o400);
     for (text, key, file) in [
         ("", "server.master_key_file", open.name()),
+        ("", "mail.password_file", open.name()),
+        ("", "tickets.url_file", open.name()),
         ("", "server.master_key_file", empty.name()),
         ("", "server.master_key_file", "/nowhere"),
         (
@@ -56,7 +58,10 @@ fn sk_07_a_bad_secret_file_is_refused() {
     ] {
         let name = format!("ENTREE__{}", key.replace('.', "__").to_uppercase());
         let problems = load_text(text, &[(&name, file)]).unwrap_err();
-        assert!(keys(&problems).contains(&key), "{name}: {problems:?}");
+        assert!(
+            keys(&problems).contains(&name.as_str()),
+            "{name}: {problems:?}"
+        );
         assert!(!format!("{problems:?}").contains(KEY), "{problems:?}");
     }
 }

@@ -32,7 +32,7 @@ fn no_setting_of_an_unreadable_file_is_called_missing() {
     let problems = load(Some(nowhere), &wrong, Mode::Serve).unwrap_err();
     assert_eq!(
         keys(&problems),
-        ["/nowhere/entree.toml", "server.listen"],
+        ["/nowhere/entree.toml", "ENTREE__SERVER__LISTEN"],
         "the environment is read nevertheless"
     );
     for (text, key) in [
@@ -99,30 +99,35 @@ fn a_bad_variable_is_refused_at_its_key() {
     let text = "[[clients]]\nclient_id = \"a\"\nname = \"A\"\naudience = \"https://a\"\n\
                 first_party = true\n";
     for (name, value, key) in [
-        ("ENTREE__API__V2_ENABLED_X", "true", "api.v2_enabled_x"),
-        ("ENTREE__API__V2_ENABLED", "yes", "api.v2_enabled"),
+        (
+            "ENTREE__API__V2_ENABLED_X",
+            "true",
+            "ENTREE__API__V2_ENABLED_X",
+        ),
+        ("ENTREE__API__V2_ENABLED", "yes", "ENTREE__API__V2_ENABLED"),
         (
             "ENTREE__TOKEN__ACCESS_SECONDS",
             "soon",
-            "token.access_seconds",
+            "ENTREE__TOKEN__ACCESS_SECONDS",
         ),
         ("ENTREE__SERVER", "x", "ENTREE__SERVER"),
+        ("ENTREE_SERVER__LISTEN", "x", "ENTREE_SERVER__LISTEN"),
         ("ENTREE__SERVER____X", "x", "ENTREE__SERVER____X"),
         ("ENTREE__CLIENTS__0__NAME", "x", "ENTREE__CLIENTS__0__NAME"),
         (
             "ENTREE__LIMITS__RESEND_SECONDS",
             "5,x",
-            "limits.resend_seconds[1]",
+            "ENTREE__LIMITS__RESEND_SECONDS[1]",
         ),
         (
             "ENTREE__SERVER__TRUSTED_PROXIES",
             "10.0.0.0/8,x",
-            "server.trusted_proxies[1]",
+            "ENTREE__SERVER__TRUSTED_PROXIES[1]",
         ),
         (
             "ENTREE__CLIENTS",
             "[{\"name\":\"A\",\"audience\":\"https://a\",\"first_party\":true}]",
-            "clients[0].client_id",
+            "ENTREE__CLIENTS[0].client_id",
         ),
     ] {
         let problems = load_text(text, &[(name, value)]).unwrap_err();
@@ -170,7 +175,7 @@ fn dev_presets_are_below_the_file_and_the_command_line_is_above_everything() {
     assert!(loaded.notes.is_empty());
 
     let problems = dev(None, &[("ENTREE__SERVER__LISTEN", "0.0.0.0:8080")]).unwrap_err();
-    assert_eq!(keys(&problems), ["server.listen"]);
+    assert_eq!(keys(&problems), ["ENTREE__SERVER__LISTEN"]);
 }
 
 #[test]
@@ -178,11 +183,11 @@ fn a_database_command_needs_the_database_settings_only() {
     let load = |env| load(None, &[env], Mode::Database);
     assert!(load(("ENTREE__DATABASE__URL", "postgres://h/d")).is_ok());
     let problems = load(("ENTREE__DATABASE__URL", "h/d")).unwrap_err();
-    assert_eq!(keys(&problems), ["database.url"]);
+    assert_eq!(keys(&problems), ["ENTREE__DATABASE__URL"]);
     let problems = load(("ENTREE__DATABASE__URI", "h/d")).unwrap_err();
     assert_eq!(
         keys(&problems),
-        ["database.uri"],
+        ["ENTREE__DATABASE__URI"],
         "unknown keys always count"
     );
 }

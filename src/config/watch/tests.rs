@@ -54,6 +54,53 @@ fn start(folder: &Folder) -> (Live, Reloader, mpsc::UnboundedReceiver<Change>) {
     (live, reloader, changes)
 }
 
+/// The log of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn oc_12_a_warning_is_logged_once_and_again_when_it_comes_back() {
+    let folder = Folder::new();
+    let (_, mut reloader, _changes) = start(&folder);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    // With a single subscriber, another test's thread, which has none, may disable an event for all.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let warned = || {
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        text.matches("limits.network ").count()
+    };
+    let generous = "[limits]\nnetwork = [{ count = 1000000, seconds = 60 }]\n";
+    for (text, expected) in [
+        (format!("{BASE}{generous}"), 1),
+        (format!("{BASE}{generous}[api]\nv2_enabled = true\n"), 1),
+        (BASE.to_owned(), 1),
+        (format!("{BASE}{generous}"), 2),
+    ] {
+        folder.write(&text);
+        for _ in 0..3 {
+            reloader.reload(ReloadTrigger::Signal);
+        }
+        assert_eq!(warned(), expected, "{text}");
+    }
+}
+
 #[test]
 fn a_good_file_applies_and_a_bad_or_missing_one_keeps_the_old() {
     let folder = Folder::new();

@@ -24,7 +24,7 @@ use crate::{
             state::{AppRequest, Intent, STATE_TTL},
         },
         provider::Providers,
-        refusal,
+        refusal::{self, Refusal},
     },
     limit,
     login::{
@@ -32,6 +32,7 @@ use crate::{
         first_party::{self, TokenIssuer},
     },
     pkce::is_challenge,
+    ticket::Payer,
     web::{
         caller::Caller,
         error::{ApiError, BODY_REJECTED, UNAVAILABLE},
@@ -207,7 +208,15 @@ impl UpstreamApi {
             Ok(tokens) => Ok(CallbackResponse::SignedIn(Json(tokens), no_store())),
             Err(RedeemError::Refused(error)) => {
                 let caller = Caller::from_request(request);
-                refusal::record(&app, &caller, None, &error, &provider.0).await?;
+                let refusal = Refusal {
+                    error: &error,
+                    provider: &provider.0,
+                    current: None,
+                    // Any other code was redeemed, and its user was refused.
+                    has_flow: error.code != RefusalCode::AppCode
+                        && error.code != RefusalCode::ProviderDisabled,
+                };
+                refusal::record(&app, &caller, refusal).await?;
                 let detail = "The code is wrong, expired or used. Start the sign-in again.";
                 Ok(CallbackResponse::Invalid(bad_request(
                     "invalid_code",
@@ -248,7 +257,8 @@ async fn start(
         Ok(request) => request,
         Err(error) => return Ok(StartResponse::Invalid(error.to_problem())),
     };
-    if let Some(wait) = limit::upstream(&app.tickets, caller.ip, &config.limits).await? {
+    let sender = limit::Sender::unknown(caller.ip);
+    if let Some(wait) = limit::upstream(&app.tickets, sender, &config.limits).await? {
         return Ok(StartResponse::TooManyRequests(too_many_requests(wait)));
     }
     let localizer = app
@@ -257,10 +267,12 @@ async fn start(
     let flow = NewFlow {
         provider,
         intent: Intent::App(request),
+        client_id: None,
         browser: None,
         current: None,
         login_hint: None,
         ui_locales: &localizer.tag,
+        payer: Payer::Network(caller.ip),
     };
     match begin(app, providers, flow).await {
         Ok(authorization_url) => {
@@ -271,7 +283,13 @@ async fn start(
             Ok(StartResponse::Started(Json(begun), no_store()))
         }
         Err(error) => {
-            refusal::record(app, caller, None, &error, provider).await?;
+            let refusal = Refusal {
+                error: &error,
+                provider,
+                current: None,
+                has_flow: false,
+            };
+            refusal::record(app, caller, refusal).await?;
             Ok(refused_start(error.code))
         }
     }
@@ -311,10 +329,7 @@ enum StartRequestError {
 impl StartRequestError {
     fn to_problem(self) -> ProblemJson {
         match self {
-            Self::UnknownClient => bad_request(
-                "invalid_client",
-                "The client is unknown, or it is not a first-party app without a secret.",
-            ),
+            Self::UnknownClient => bad_request("invalid_client", first_party::NOT_AN_APP),
             Self::UnregisteredRedirectUri => bad_request(
                 "invalid_request",
                 "The redirect_uri is not registered for this client.",

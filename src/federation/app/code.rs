@@ -161,9 +161,8 @@ pub fn return_to(
         RefusalCode::Denied | RefusalCode::UserDisabled | RefusalCode::SignUpClosed => {
             "access_denied"
         }
-        code if code.status() == 503 || code == RefusalCode::ProviderFault => {
-            "temporarily_unavailable"
-        }
+        RefusalCode::ProviderFault | RefusalCode::ProviderBusy => "temporarily_unavailable",
+        code if code.status() == 503 => "temporarily_unavailable",
         _ => "server_error",
     };
     match redirect_of(config, request) {
@@ -173,6 +172,6 @@ pub fn return_to(
             public_url,
             ("error", error),
         )),
-        None => ReturnTo::SignIn { txn: None },
+        None => ReturnTo::SIGN_IN,
     }
 }

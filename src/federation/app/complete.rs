@@ -19,11 +19,13 @@ use crate::{
         step::{Continuation, Step, StepError},
     },
     login::{
-        PageError, RequestContext, first_party,
+        PageError, RequestContext,
+        client_home::with_client,
+        first_party,
         pending::{self, PendingRequest, ResumedBy},
     },
     secret::Plain,
-    web::{locale::Localizer, page::PageContent},
+    web::{filters, locale::Localizer, page::PageContent},
 };
 
 /// The page that leads to an app on the user's own device once the user presses a button.
@@ -107,13 +109,17 @@ async fn verify_email_first(
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(request).map_err(InfraError::internal)?,
+        is_unbound: false,
+        signed_in_since: false,
         resumed_by: ResumedBy::Upstream,
         origin: None,
     };
-    let (browser, session) = (context.pre.hash(), context.session_id());
-    let handle = pending::store(&app.tickets, browser, session, &pending).await?;
+    let session = context.current.as_ref().map(|current| &current.session);
+    let tickets = app.tickets.charged_to(context.payer());
+    let handle = pending::store(&tickets, context.pre.hash(), session, &pending).await?;
+    let path = format!("/login?txn={}", handle.to_text());
     Ok(Step::Wait {
-        path: format!("/login?txn={}", handle.to_text()),
+        path: with_client(&path, Some(&pending.client_id)),
     })
 }
 
@@ -147,7 +153,8 @@ async fn send_code(
         request: request.clone(),
         subject,
     };
-    let code = code::issue(&app.tickets, &redeemable).await?.to_text();
+    let tickets = app.tickets.charged_to(context.payer());
+    let code = code::issue(&tickets, &redeemable).await?.to_text();
     let url = callback_url(&redirect, request, &app.public_url, ("code", &code));
     if redirect.as_str().starts_with("https://") {
         return Ok(Step::Continue(Continuation::Page {

@@ -15,14 +15,16 @@ use crate::{
         flow::{
             self,
             callback::{self, CallbackParams},
-            state::{self, Intent, UpstreamFlow},
+            state::{self, Intent, Unclaimed, UpstreamFlow},
         },
         linking::settle::UpstreamLogin,
         provider::Providers,
         respond::respond,
         step::{ReturnTo, Step, StepError},
     },
-    login::{PageError, RequestContext, page_error},
+    login::{
+        PageError, RequestContext, client_home::with_client, lookup::find_pending, page_error,
+    },
     web::params::Params,
 };
 
@@ -35,8 +37,8 @@ pub(crate) async fn get(
     request: &Request,
 ) -> Response {
     let response = page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let callback = Callback::new(app, providers, &context, &id);
+        let mut context = RequestContext::load(app, request, "").await?;
+        let mut callback = Callback::new(app, providers, &mut context, &id);
         let step = match callback.query_params(request) {
             Ok(params) => callback.complete(&params).await,
             Err(error) => Err(callback.refused_before_flow(error)),
@@ -57,8 +59,8 @@ pub(crate) async fn post(
     body: Body,
 ) -> Response {
     let response = page_error::respond(app, request, async {
-        let context = RequestContext::without_cookies(app, request);
-        let callback = Callback::new(app, providers, &context, &id);
+        let mut context = RequestContext::without_cookies(app, request);
+        let callback = Callback::new(app, providers, &mut context, &id);
         let step = match callback.posted_params(request, body).await {
             Ok(params) => callback.store(&params).await,
             Err(error) => Err(callback.refused_before_flow(error)),
@@ -78,8 +80,8 @@ pub(crate) async fn resume(
     request: &Request,
 ) -> Response {
     let response = page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let callback = Callback::new(app, providers, &context, &id);
+        let mut context = RequestContext::load(app, request, "").await?;
+        let mut callback = Callback::new(app, providers, &mut context, &id);
         let step = match callback.resumed_params(request).await {
             Ok(params) => callback.complete(&params).await,
             Err(error) => Err(callback.refused_before_flow(error)),
@@ -88,6 +90,25 @@ pub(crate) async fn resume(
     })
     .await;
     with_allow(response, request.method())
+}
+
+/// OD-12: the flow is spent, so that the same callback would be refused: the user tries again where
+/// the flow began, with the client's request.
+fn interrupted(error: StepError, flow: &UpstreamFlow) -> StepError {
+    let path = match &flow.intent {
+        Intent::Login { txn: Some(txn) } => {
+            with_client(&format!("/login?txn={txn}"), flow.client_id.as_deref())
+        }
+        Intent::Login { txn: None } => "/login".to_owned(),
+        Intent::Link => "/account".to_owned(),
+        Intent::App(_) => return error,
+    };
+    match error {
+        StepError::Page(PageError::Infra(error)) => {
+            StepError::Page(PageError::Interrupted(error, path))
+        }
+        error => error,
+    }
 }
 
 /// RFC 9110 §15.5.6: a 405 names the methods by which other providers respond.
@@ -108,15 +129,15 @@ fn with_allow(mut response: Response, method: &Method) -> Response {
 struct Callback<'a> {
     app: &'a App,
     providers: &'a Providers,
-    context: &'a RequestContext,
+    context: &'a mut RequestContext,
     provider: &'a str,
 }
 
 impl<'a> Callback<'a> {
-    const fn new(
+    fn new(
         app: &'a App,
         providers: &'a Providers,
-        context: &'a RequestContext,
+        context: &'a mut RequestContext,
         provider: &'a str,
     ) -> Self {
         Self {
@@ -163,22 +184,28 @@ impl<'a> Callback<'a> {
 
     /// CB-04 to CB-10: claims the flow, identifies the user and completes the flow. A claimed flow
     /// is spent, whatever follows.
-    async fn complete(&self, params: &CallbackParams) -> Result<Step, StepError> {
+    async fn complete(&mut self, params: &CallbackParams) -> Result<Step, StepError> {
         let flow = state::claim(&self.app.tickets, &params.state)
             .await
-            .map_err(|error| self.refused_before_flow(error))?;
+            .map_err(|unclaimed| self.unclaimed(unclaimed))?;
+        if let Intent::Login { txn } = &flow.intent
+            && let Ok(Some(pending)) = find_pending(self.app, self.context, txn.as_deref()).await
+        {
+            self.context.follow(self.app, &pending);
+        }
         let login = self
             .identify(&flow, params)
             .await
             .map_err(|error| self.refused(&flow, error))?;
-        match &flow.intent {
+        let step = match &flow.intent {
             Intent::App(request) => {
                 app_flow::complete::complete(self.app, self.context, request, &login).await
             }
             Intent::Login { .. } | Intent::Link => {
                 flow::complete::complete(self.app, self.context, &flow, &login).await
             }
-        }
+        };
+        step.map_err(|error| interrupted(error, &flow))
     }
 
     async fn identify(
@@ -201,7 +228,8 @@ impl<'a> Callback<'a> {
         if let Some(wait) = callback::posting_wait(self.app, self.context, &params.state).await {
             return Err(PageError::TooManyRequests(wait).into());
         }
-        let handle = callback::store_posted(tickets, params)
+        let tickets = self.app.tickets.charged_to(self.context.payer());
+        let handle = callback::store_posted(&tickets, params)
             .await
             .map_err(|error| self.refused_before_flow(error))?;
         let (id, handle) = (self.provider, handle.to_text());
@@ -211,21 +239,43 @@ impl<'a> Callback<'a> {
     }
 
     fn refused_before_flow(&self, error: FederationError) -> StepError {
-        StepError::refused(error, self.provider, ReturnTo::SignIn { txn: None })
+        StepError::refused_without_flow(error, self.provider, ReturnTo::SIGN_IN)
     }
 
-    /// Another browser, or the path of another provider, learns nothing of the flow.
+    /// A response that comes twice, by Back or a reload, leads its own browser to the client's
+    /// request (OC-8).
+    fn unclaimed(&self, unclaimed: Unclaimed) -> StepError {
+        let return_to = match &unclaimed {
+            Unclaimed::Used(Some(flow)) if self.may_learn_of(flow) => flow.return_to(),
+            _ => ReturnTo::SIGN_IN,
+        };
+        StepError::refused_without_flow(unclaimed.into_error(), self.provider, return_to)
+    }
+
+    /// Another browser, or the path of another provider, learns nothing of the flow. A browser that
+    /// has lost all its cookies gets the way to the client and no more: only a browser that began
+    /// here, or its provider, knows the state (OC-8).
     fn refused(&self, flow: &UpstreamFlow, error: FederationError) -> StepError {
-        if error.code == RefusalCode::BrowserMismatch || flow.record.provider != self.provider {
-            return self.refused_before_flow(error);
-        }
         let return_to = match &flow.intent {
-            Intent::App(request) => {
+            Intent::App(request) if flow.record.provider == self.provider => {
                 let config = &self.context.config;
                 app_flow::code::return_to(config, request, &self.app.public_url, error.code)
             }
-            intent => intent.return_to(),
+            _ if self.may_learn_of(flow) => flow.return_to(),
+            Intent::Login { .. }
+                if flow.record.provider == self.provider && !self.context.has_cookies() =>
+            {
+                ReturnTo::SignIn {
+                    txn: None,
+                    client_id: flow.client_id.clone(),
+                }
+            }
+            _ => ReturnTo::SIGN_IN,
         };
         StepError::refused(error, self.provider, return_to)
+    }
+
+    fn may_learn_of(&self, flow: &UpstreamFlow) -> bool {
+        flow.record.provider == self.provider && flow.is_of_browser(self.context)
     }
 }

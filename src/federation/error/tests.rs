@@ -23,7 +23,8 @@ fn codes_have_the_status_that_the_list_gives_them() {
             502,
             "up_token_http up_token_type up_id_token_missing up_id_token_malformed up_alg up_typ up_crit \
              up_key_unknown up_signature up_iss_claim up_aud up_azp up_expired up_iat up_nbf up_nonce up_at_hash \
-             up_sub up_userinfo_sub up_claims_malformed up_provider_error up_misconfigured",
+             up_sub up_userinfo_http up_userinfo_sub up_claims_malformed up_provider_error up_misconfigured \
+             up_misconfigured_reported",
         ),
         (
             503,

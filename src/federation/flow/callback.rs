@@ -138,20 +138,16 @@ pub fn check_method(
     }
 }
 
-/// Returns how long the caller must wait before it may store a posted response.
+/// Returns how long the caller must wait before it may store a posted response to a flow that waits.
 ///
-/// A POST spends no `state`, so that one `state` could fill the ticket store: the budgets count a
-/// few for each `state`, and all of a network. Without the store nothing can be stored either.
+/// A POST spends no `state`, so that one `state` could fill the ticket store: a few are counted for
+/// each. The network was counted when the flow began, and is not counted again: the POST has no
+/// cookies, and a neighbour must not stop a user halfway (OA-3). Without the store nothing can be
+/// stored either.
 pub async fn posting_wait(app: &App, context: &RequestContext, state: &str) -> Option<Duration> {
     let state = Hash::of(state.as_bytes());
-    let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_PER_STATE)
-        .await
-        .ok()
-        .flatten();
-    if wait.is_some() {
-        return wait;
-    }
-    limit::upstream(&app.tickets, context.caller.ip, &context.config.limits)
+    let tickets = app.tickets.charged_to(context.payer());
+    limit::hit(&tickets, "posted answer", &state, &POSTED_PER_STATE)
         .await
         .ok()
         .flatten()

@@ -37,6 +37,7 @@ pub async fn complete(
             let link = PendingLink {
                 session: flow.session.filter(|_| connecting),
                 txn: flow.txn().map(str::to_owned),
+                client_id: flow.client_id.clone(),
                 ..login.to_pending(requirement, app, &context.config, &context.localizer)
             };
             Ok(wait(app, context, &link).await?)
@@ -44,7 +45,7 @@ pub async fn complete(
         LinkOutcome::Refused(error) => Err(StepError::refused(
             error,
             &login.account.provider,
-            flow.intent.return_to(),
+            flow.return_to(),
         )),
     }
 }

@@ -11,12 +11,13 @@ use crate::{
         step::{Step, StepError},
     },
     limit,
-    login::{PageError, RequestContext, lookup::require_pending},
+    login::{PageError, RequestContext, client_home::with_client, lookup::require_pending},
     secret::{Hash, Plain},
     session::{self, CurrentSession},
     telemetry::metrics,
+    ticket::Payer,
     user::Address,
-    web::{locale::Localizer, page::PageContent},
+    web::{filters, locale::Localizer, page::PageContent},
 };
 
 /// The page that leads on to a provider with status 200: browsers would hold a redirect after a
@@ -68,12 +69,16 @@ pub async fn start(
     context: &RequestContext,
     form: &StartForm<'_>,
 ) -> Result<Step, StepError> {
-    let refused =
-        |error: FederationError| StepError::refused(error, form.provider, form.intent.return_to());
-    match limit::upstream(&app.tickets, context.caller.ip, &context.config.limits).await {
+    let refused = |error: FederationError, client_id: Option<&str>| {
+        let return_to = form.intent.return_to(client_id);
+        StepError::refused_without_flow(error, form.provider, return_to)
+    };
+    let device = context.known_device(app).await.map_err(PageError::from)?;
+    let sender = context.sender(device.as_ref());
+    match limit::upstream(&app.tickets, sender, &context.config.limits).await {
         Ok(None) => {}
         Ok(Some(wait)) => return Err(PageError::TooManyRequests(wait).into()),
-        Err(error) => return Err(refused(state::store_down(&error))),
+        Err(error) => return Err(refused(state::store_down(&error), None)),
     }
     let mut client_id = None;
     if let Intent::Login { txn: Some(txn) } = &form.intent
@@ -82,13 +87,18 @@ pub async fn start(
         // ST-12: only email proves freshness. The page shows no provider then, so this form was
         // made by hand.
         if pending.email_only {
+            let path = format!("/login?txn={txn}");
             return Ok(Step::Redirect {
-                path: format!("/login?txn={txn}"),
+                path: with_client(&path, Some(&pending.client_id)),
             });
         }
         client_id = Some(pending.client_id);
     }
-    let flow = new_flow(app, context, form).map_err(refused)?;
+    let refused = |error| refused(error, client_id.as_deref());
+    let flow = NewFlow {
+        client_id: client_id.as_deref(),
+        ..new_flow(app, context, form).map_err(refused)?
+    };
     let authorization_url = begin(app, providers, flow).await.map_err(refused)?;
     Ok(Step::LeaveForProvider {
         provider: form.provider.to_owned(),
@@ -121,10 +131,12 @@ fn new_flow<'a>(
     Ok(NewFlow {
         provider: form.provider,
         intent: form.intent.clone(),
+        client_id: None,
         browser: Some(context.pre.hash()),
         current,
         login_hint,
         ui_locales: &context.localizer.tag,
+        payer: context.payer(),
     })
 }
 
@@ -134,11 +146,15 @@ pub struct NewFlow<'a> {
     /// The provider's id, as the path has it.
     pub provider: &'a str,
     pub intent: Intent,
+    /// The client whose request continues afterwards.
+    pub client_id: Option<&'a str>,
     /// The hash of the pre-login cookie; `None` for apps.
     pub browser: Option<Hash>,
     pub current: Option<&'a CurrentSession>,
     pub login_hint: Option<Address>,
     pub ui_locales: &'a str,
+    /// Who is charged for the stored flow.
+    pub payer: Payer,
 }
 
 /// Stores a new flow and returns the provider's authorization URL for it.
@@ -158,12 +174,13 @@ pub async fn begin(
     let flow = UpstreamFlow {
         record: redirect.record,
         intent: new.intent,
+        client_id: new.client_id.map(str::to_owned),
         browser: new.browser.map(|browser| browser.to_column()),
         session: new.current.map(|current| current.session.id),
         user: new.current.map(|current| current.user.id),
         started_at,
     };
-    state::store(&app.tickets, &state, &flow).await?;
+    state::store(&app.tickets.charged_to(new.payer), &state, &flow).await?;
     metrics::upstream_started(new.provider);
     Ok(redirect.url)
 }

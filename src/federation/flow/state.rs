@@ -1,8 +1,8 @@
 //! The state of a sign-in while the user is at the provider: what is stored, and who may bring the
 //! provider's response.
 //!
-//! An [`UpstreamFlow`] is a sealed ticket under the SHA-256 of `state` for ten minutes (UP-03). The
-//! callback claims it in one atomic step, and whatever follows, the flow is spent (CB-04).
+//! An [`UpstreamFlow`] is a sealed ticket under the SHA-256 of `state`, good for ten minutes (UP-03).
+//! The callback claims it in one atomic step, and whatever follows, the flow is spent (CB-04).
 
 use std::{fmt, time::Duration};
 
@@ -17,14 +17,17 @@ use crate::{
         provider::RequestRecord,
         step::ReturnTo,
     },
-    login::RequestContext,
+    login::{RequestContext, pending},
     secret::Hash,
     ticket::{Claim, TicketKind, Tickets},
 };
 
-/// How long a user may stay at the provider, and how long a used `state` differs from an unknown
-/// one.
+/// How long a user may stay at the provider.
 pub const STATE_TTL: Duration = Duration::from_secs(600);
+
+/// How long a flow, late or spent, still says which client's request it belongs to: as long as the
+/// request waits (OC-8).
+const RETENTION: Duration = pending::TTL;
 
 /// Why the browser went to the provider (UP-03).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +43,14 @@ pub enum Intent {
 impl Intent {
     /// Returns where the user goes from a refusal. An app has no page of ours to return to.
     #[must_use]
-    pub fn return_to(&self) -> ReturnTo {
+    pub fn return_to(&self, client_id: Option<&str>) -> ReturnTo {
         match self {
-            Self::Login { txn } => ReturnTo::SignIn { txn: txn.clone() },
+            Self::Login { txn } => ReturnTo::SignIn {
+                txn: txn.clone(),
+                client_id: client_id.map(str::to_owned),
+            },
             Self::Link => ReturnTo::Account,
-            Self::App(_) => ReturnTo::SignIn { txn: None },
+            Self::App(_) => ReturnTo::SIGN_IN,
         }
     }
 }
@@ -68,6 +74,9 @@ pub struct AppRequest {
 pub struct UpstreamFlow {
     pub record: RequestRecord,
     pub intent: Intent,
+    /// The client whose request continues after the sign-in.
+    #[serde(default)]
+    pub client_id: Option<String>,
     /// SHA-256 of the pre-login cookie; `None` for apps.
     pub browser: Option<Vec<u8>>,
     /// The session at the start, if any, and its user.
@@ -85,6 +94,12 @@ impl UpstreamFlow {
             Intent::Login { txn } => txn.as_deref(),
             Intent::Link | Intent::App(_) => None,
         }
+    }
+
+    /// Returns where the user goes from a refusal.
+    #[must_use]
+    pub fn return_to(&self) -> ReturnTo {
+        self.intent.return_to(self.client_id.as_deref())
     }
 
     /// CB-05, CB-08: whether this callback may continue the flow.
@@ -107,18 +122,21 @@ impl UpstreamFlow {
         self.check_session(context)
     }
 
-    /// CB-05: the browser is the one that left for the provider; hashes compare in constant time.
-    /// An app is identified later, by its verifier.
+    /// CB-05: the browser is the one that left for the provider. An app is identified later, by its
+    /// verifier.
     fn check_browser(&self, context: &RequestContext) -> Result<(), FederationError> {
-        if matches!(self.intent, Intent::App(_)) {
-            return Ok(());
+        if matches!(self.intent, Intent::App(_)) || self.is_of_browser(context) {
+            Ok(())
+        } else {
+            Err(RefusalCode::BrowserMismatch.into())
         }
+    }
+
+    /// Returns whether this browser left for the provider; hashes compare in constant time.
+    #[must_use]
+    pub fn is_of_browser(&self, context: &RequestContext) -> bool {
         let bound = self.browser.as_deref().and_then(Hash::from_column);
-        let requester = context.requester();
-        match bound {
-            Some(bound) if requester.is_browser(bound) => Ok(()),
-            _ => Err(RefusalCode::BrowserMismatch.into()),
-        }
+        bound.is_some_and(|bound| context.requester().is_browser(bound))
     }
 
     /// CB-08: a provider is connected only in the session that began it.
@@ -179,7 +197,7 @@ pub async fn store(
     let value =
         serde_json::to_vec(flow).map_err(|error| store_down(&InfraError::internal(error)))?;
     match tickets
-        .issue(TicketKind::Upstream, &handle_of(state), &value, STATE_TTL)
+        .issue(TicketKind::Upstream, &handle_of(state), &value, RETENTION)
         .await
     {
         Ok(true) => Ok(()),
@@ -197,22 +215,47 @@ pub async fn check_pending(tickets: &Tickets, state: &str) -> Result<(), Federat
         Ok(Some(_)) => Ok(()),
         // No flow is live there: a claim spends nothing, and distinguishes a used state from an
         // unknown one.
-        Ok(None) => claim(tickets, state).await.map(drop),
+        Ok(None) => claim(tickets, state)
+            .await
+            .map(drop)
+            .map_err(Unclaimed::into_error),
         Err(error) => Err(store_down(&error)),
     }
 }
 
-/// CB-04: claims a flow in one atomic step that leaves a tombstone.
-pub async fn claim(tickets: &Tickets, state: &str) -> Result<UpstreamFlow, FederationError> {
-    match tickets
-        .claim(TicketKind::Upstream, &handle_of(state), b"used", STATE_TTL)
-        .await
-    {
-        Ok(Claim::Fresh(value)) => serde_json::from_slice(&value)
-            .map_err(|_| FederationError::new(RefusalCode::StateUnknown, "it cannot be read")),
-        Ok(Claim::Replayed(_)) => Err(RefusalCode::StateUsed.into()),
-        Ok(Claim::Gone) => Err(RefusalCode::StateUnknown.into()),
-        Err(error) => Err(store_down(&error)),
+/// Why no flow was claimed.
+#[derive(Debug)]
+pub enum Unclaimed {
+    /// This flow was claimed before.
+    Used(Option<Box<UpstreamFlow>>),
+    Error(FederationError),
+}
+
+impl Unclaimed {
+    #[must_use]
+    pub fn into_error(self) -> FederationError {
+        match self {
+            Self::Used(_) => RefusalCode::StateUsed.into(),
+            Self::Error(error) => error,
+        }
+    }
+}
+
+/// CB-04: claims a flow in one atomic step. Its tombstone is the flow, which says where its own
+/// browser goes from a second response (OC-8).
+pub async fn claim(tickets: &Tickets, state: &str) -> Result<UpstreamFlow, Unclaimed> {
+    let unavailable = |error| Unclaimed::Error(store_down(&error));
+    let handle = handle_of(state);
+    let live = tickets.peek(TicketKind::Upstream, &handle).await;
+    let tombstone = live.map_err(unavailable)?.unwrap_or_default();
+    let claim = tickets.claim(TicketKind::Upstream, &handle, &tombstone, RETENTION);
+    match claim.await.map_err(unavailable)? {
+        Claim::Fresh(value) => serde_json::from_slice(&value).map_err(|_| {
+            let error = FederationError::new(RefusalCode::StateUnknown, "it cannot be read");
+            Unclaimed::Error(error)
+        }),
+        Claim::Replayed(tombstone) => Err(Unclaimed::Used(serde_json::from_slice(&tombstone).ok())),
+        Claim::Gone => Err(Unclaimed::Error(RefusalCode::StateUnknown.into())),
     }
 }
 

@@ -5,28 +5,33 @@
 //! provider has been switched off since.
 
 use askama::Template;
+use uuid::Uuid;
 
 use super::{
-    connect::connect_to_session,
+    connect::{Answered, connect_to_session},
     pending::{PendingLinkSource, return_to, wait},
     settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
 };
 use crate::{
     app::App,
+    error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        step::{Continuation, LinkQuestion, ReturnTo, Step, StepError},
+        step::{Continuation, LinkQuestion, ReturnTo, RotatedSession, Step, StepError},
     },
     login::{
         PageError, RequestContext,
-        flow::{self, Flow},
+        client_home::with_client,
+        flow::{self, DOUBLE_CLICK, Flow},
+        flow_payload::pending_link_in,
         lookup::find_pending,
         pending_link::{self, LinkRequirement, PendingLink},
         resume::continue_path,
     },
     secret::Plain,
+    session::{self, CurrentSession},
     user::{self, identity},
-    web::{locale::Localizer, page::PageContent},
+    web::{filters, locale::Localizer, page::PageContent},
 };
 
 /// The name of the form that answers the question, in its form token.
@@ -45,6 +50,11 @@ impl ConfirmPage<'_> {
     fn text(&self, key: &str) -> String {
         let provider = self.question.provider_name.clone();
         self.localizer.text_with(key, &[("provider", provider)])
+    }
+
+    /// Returns the query that names the client to the endpoint of the form; empty without one.
+    fn client_query(&self) -> String {
+        with_client("", self.question.client_id.as_deref())
     }
 
     fn lede(&self) -> String {
@@ -92,14 +102,14 @@ pub async fn question(
         return match source {
             // `continue_path` does not ask for this link either.
             PendingLinkSource::Flow(flow, _) => Ok(Step::Redirect {
-                path: continue_path(flow.id),
+                path: continue_path(flow),
             }),
             PendingLinkSource::Ticket(..) => Err(refused(RefusalCode::ProviderDisabled, link)),
         };
     }
     let email = user::primary_address(app.db.read(), current.user.id)
         .await?
-        .map(|row| row.email)
+        .map(|row| user::shown(&row.email))
         .unwrap_or_default();
     let others = identity::list_for_user(app.db.read(), current.user.id).await?;
     let has_another = others
@@ -115,7 +125,7 @@ pub async fn question(
     let (field, value) = source.form_field();
     Ok(Step::ConfirmLink(Box::new(LinkQuestion {
         provider_name: link.provider_name.clone(),
-        account: link.account.label().unwrap_or_default().to_owned(),
+        account: link.account.label().unwrap_or_default(),
         email,
         switch,
         second: !switch && has_another,
@@ -162,7 +172,8 @@ async fn decide_ticket(
             let Some(current) = context.current.as_ref().filter(|_| is_same) else {
                 return Err(refused(RefusalCode::SessionChanged, &link));
             };
-            let session = connect_to_session(app, context, current, &link, None).await?;
+            let session =
+                connect_to_session(app, context, current, &link, Answered::Ticket(handle)).await?;
             Ok(Step::Connected(session, Continuation::Account))
         }
         LinkRequirement::VerifiedEmail => Err(PageError::SignInExpired.into()),
@@ -218,10 +229,10 @@ async fn connect_in_flow(
         return Err(StepError::refused(
             RefusalCode::ProviderDisabled,
             &link.account.provider,
-            ReturnTo::Continue(continue_path(flow.id)),
+            ReturnTo::Continue(continue_path(flow)),
         ));
     }
-    let session = connect_to_session(app, context, current, link, Some(flow)).await?;
+    let session = connect_to_session(app, context, current, link, Answered::InFlow(flow)).await?;
     Ok(Step::Connected(session, continuation_of(flow)))
 }
 
@@ -232,9 +243,114 @@ async fn decline_in_flow(app: &App, flow: &Flow) -> Result<Step, StepError> {
     Ok(Step::Continue(continuation_of(flow)))
 }
 
+/// ST-04: returns the result of an answer that this browser gave within the last minute, for a user
+/// who pressed the button twice: browsers show the last response alone. A session that changed its
+/// secret by the first answer gets the same one.
+pub async fn repeat(
+    app: &App,
+    context: &RequestContext,
+    (handle, flow_id): (Option<&str>, Option<&str>),
+    agreed: bool,
+) -> Result<Step, StepError> {
+    match (handle.and_then(Plain::parse), flow_id) {
+        (Some(handle), None) => repeat_of_ticket(app, context, &handle, agreed).await,
+        (None, Some(id)) => repeat_in_flow(app, context, id, agreed).await,
+        _ => Err(StepError::NoPendingLink),
+    }
+}
+
+async fn repeat_of_ticket(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    agreed: bool,
+) -> Result<Step, StepError> {
+    let now = app.clock().now();
+    let link = pending_link::find_claimed(&app.tickets, handle, context.requester(), now)
+        .await?
+        .ok_or(StepError::NoPendingLink)?;
+    if let Some(session) = link.session
+        && let Some(rotated) = find_rotated(app, context, session, Answered::Ticket(handle)).await?
+    {
+        return Ok(Step::Connected(rotated, Continuation::Account));
+    }
+    let current = context.reload_session(app).await?;
+    let current = current.ok_or(StepError::NoPendingLink)?;
+    if !agreed {
+        let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
+        return Ok(Step::Continue(continuation));
+    }
+    match is_connected(app, &current, &link).await? {
+        true => Ok(Step::Continue(Continuation::Account)),
+        false => Err(StepError::NoPendingLink),
+    }
+}
+
+/// Returns whether the account of a link is connected to the user of a session.
+async fn is_connected(
+    app: &App,
+    current: &CurrentSession,
+    link: &PendingLink,
+) -> Result<bool, InfraError> {
+    let (issuer, subject) = (&link.account.issuer, &link.account.subject);
+    let found = identity::find_linked(app.db.read(), issuer, subject).await?;
+    Ok(found.is_some_and(|identity| identity.user_id == current.user.id))
+}
+
+async fn repeat_in_flow(
+    app: &App,
+    context: &RequestContext,
+    id: &str,
+    agreed: bool,
+) -> Result<Step, StepError> {
+    let id = Uuid::try_parse(id).map_err(|_| StepError::NoPendingLink)?;
+    let now = app.clock().now();
+    let flow = flow::find_held(app.db.read(), id, &context.holder())
+        .await?
+        .filter(|flow| (flow.link_settled_at).is_some_and(|at| now.since(at) <= DOUBLE_CLICK));
+    let session = flow.as_ref().and_then(|flow| flow.session_id);
+    let (Some(flow), Some(session)) = (flow, session) else {
+        return Err(StepError::NoPendingLink);
+    };
+    if let Some(rotated) = find_rotated(app, context, session, Answered::InFlow(&flow)).await? {
+        return Ok(Step::Connected(rotated, continuation_of(&flow)));
+    }
+    let current = context.reload_session(app).await?;
+    let current = current.filter(|current| current.session.id == session);
+    let link = pending_link_in(&flow)?;
+    let (Some(current), Some(link)) = (current, link) else {
+        return Err(StepError::NoPendingLink);
+    };
+    match !agreed || is_connected(app, &current, &link).await? {
+        true => Ok(Step::Continue(continuation_of(&flow))),
+        false => Err(StepError::NoPendingLink),
+    }
+}
+
+/// Returns the session under the secret that it got by the first answer, if it did.
+async fn find_rotated(
+    app: &App,
+    context: &RequestContext,
+    session: Uuid,
+    answered: Answered<'_>,
+) -> Result<Option<RotatedSession>, InfraError> {
+    let question = answered.question();
+    let Some(secret) = context.next_session_secret(app, session, &question) else {
+        return Ok(None);
+    };
+    let (now, limits) = (app.clock().now(), &context.config.session);
+    let found = session::find_by_cookie(app.db.read(), &secret.hash(), now, limits).await?;
+    Ok(found
+        .filter(|current| current.session.id == session)
+        .map(|current| RotatedSession {
+            secret,
+            remembered: current.session.remembered,
+        }))
+}
+
 fn continuation_of(flow: &Flow) -> Continuation {
     Continuation::Page {
-        url: continue_path(flow.id),
+        url: continue_path(flow),
         client_id: flow.client_id.clone(),
     }
 }

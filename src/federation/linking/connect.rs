@@ -17,9 +17,29 @@ use crate::{
         pending_link::PendingLink,
     },
     mail::outbox::EmailKind,
+    secret::Plain,
     session::{self, CurrentSession},
     user::{self, identity},
 };
+
+/// The question about a pending link that the user has answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answered<'a> {
+    /// Of a link in the ticket store, under this handle.
+    Ticket(&'a Plain),
+    /// Of the link that this flow carries.
+    InFlow(&'a Flow),
+}
+
+impl Answered<'_> {
+    /// Returns the name of the question in secrets that are derived from it.
+    pub(crate) fn question(self) -> Vec<u8> {
+        match self {
+            Self::Ticket(handle) => handle.hash().to_column(),
+            Self::InFlow(flow) => flow.id.as_bytes().to_vec(),
+        }
+    }
+}
 
 /// Connects a pending link to the user of the current session. The cookie of the session gets a new
 /// secret (BS-04), and the owner is notified by email.
@@ -28,7 +48,7 @@ pub(crate) async fn connect_to_session(
     context: &RequestContext,
     current: &CurrentSession,
     link: &PendingLink,
-    flow: Option<&Flow>,
+    answered: Answered<'_>,
 ) -> Result<RotatedSession, StepError> {
     let provider = link.account.provider.as_str();
     let refused = |code| Err(StepError::refused(code, provider, return_to(link)));
@@ -44,7 +64,7 @@ pub(crate) async fn connect_to_session(
         Some(_) => return refused(RefusalCode::LinkStaleAuth),
         None => return refused(RefusalCode::SessionChanged),
     };
-    if let Some(flow) = flow
+    if let Answered::InFlow(flow) = answered
         && !flow::settle_link(&tx, flow.id).await?
     {
         return Err(StepError::NoPendingLink);
@@ -55,9 +75,12 @@ pub(crate) async fn connect_to_session(
         tx.commit().await?;
         return refused(RefusalCode::LinkTaken);
     }
-    let Some(secret) = session::rotate(&tx, current.session.id).await? else {
+    let secret = context
+        .next_session_secret(app, current.session.id, &answered.question())
+        .ok_or(PageError::InvalidForm)?;
+    if !session::rotate(&tx, current.session.id, &secret).await? {
         return Err(PageError::InvalidForm.into());
-    };
+    }
     let kind = EmailKind::ProviderConnected;
     notify_owner(&tx, &current, &context.localizer.tag, provider, kind).await?;
     tx.commit().await?;

@@ -69,7 +69,7 @@ pub async fn disconnect(
     if current.session.identity_id == Some(id) {
         Ok(Step::SignedOut)
     } else {
-        Ok(Step::Continue(Continuation::Account))
+        Ok(Step::Disconnected)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     federation::step::{ReturnTo, Step, StepError},
     login::{
         RequestContext,
+        client_home::with_client,
         flow::{self, Flow, FlowState},
         flow_payload::pending_link_in,
         pending_link::{self, CONFIRM_PATH, LinkRequirement, PendingLink},
@@ -97,13 +98,18 @@ pub async fn wait(
     context: &RequestContext,
     link: &PendingLink,
 ) -> Result<Step, InfraError> {
-    let handle = pending_link::store(&app.tickets, context.pre.hash(), link).await?;
+    let tickets = app.tickets.charged_to(context.payer());
+    let handle = pending_link::store(&tickets, context.pre.hash(), link).await?;
     let handle = handle.to_text();
     let path = match (link.requirement, &link.txn) {
         (LinkRequirement::SwitchConsent | LinkRequirement::LinkConsent, _) => {
-            format!("{CONFIRM_PATH}?link={handle}")
+            let path = format!("{CONFIRM_PATH}?link={handle}");
+            with_client(&path, link.client_id.as_deref())
         }
-        (LinkRequirement::VerifiedEmail, Some(txn)) => format!("/login?txn={txn}&link={handle}"),
+        (LinkRequirement::VerifiedEmail, Some(txn)) => {
+            let path = format!("/login?txn={txn}&link={handle}");
+            with_client(&path, link.client_id.as_deref())
+        }
         (LinkRequirement::VerifiedEmail, None) => format!("/login?link={handle}"),
     };
     Ok(Step::Wait { path })
@@ -116,6 +122,7 @@ pub fn return_to(link: &PendingLink) -> ReturnTo {
     if link.requirement == LinkRequirement::SwitchConsent {
         ReturnTo::SignIn {
             txn: link.txn.clone(),
+            client_id: link.client_id.clone(),
         }
     } else {
         ReturnTo::Account

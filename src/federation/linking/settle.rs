@@ -9,6 +9,7 @@ use crate::{
     app::App,
     config::{Reloadable, SignUp},
     db::Tx,
+    display_text,
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
@@ -51,13 +52,13 @@ impl UpstreamLogin {
                 provider: identity.provider,
                 issuer: identity.issuer,
                 subject: identity.subject,
-                email: identity.email.filter(|email| email.len() <= 1016),
-                name: identity.name.map(|name| {
-                    name.chars()
-                        .filter(|c| !c.is_control())
-                        .take(user::MAX_NAME)
-                        .collect()
+                // Pages show it where a name would stand.
+                email: identity.email.filter(|email| {
+                    email.len() <= 1016 && !email.contains(display_text::is_hidden)
                 }),
+                name: identity
+                    .name
+                    .and_then(|name| display_text::cleaned(&name, user::MAX_NAME)),
             },
             authoritative: identity.trust == Trust::Authoritative,
             amr: amr.join(" "),
@@ -89,6 +90,7 @@ impl UpstreamLogin {
             requirement,
             session: None,
             txn: None,
+            client_id: None,
             waiting_since: app.clock().now(),
             returned_at: None,
             origin: None,
@@ -204,10 +206,14 @@ pub async fn settle_in(
     let known = KnownLogin::load(tx.conn(), &config, login, context).await?;
     let (account, amr) = (&login.account, login.amr.as_str());
     match (decide(&known.facts), &known.identity, &known.address) {
-        (Decision::SignIn, Some(identity), _) => {
+        (Decision::SignIn, Some(identity), address) => {
+            let key = address
+                .as_ref()
+                .map(|address| address.key(&app.macs.address));
             let evidence = Evidence::Identity(IdentityEvidence {
                 identity,
                 account,
+                address: address.as_ref().zip(key.as_ref()),
                 amr,
             });
             sign_in(tx, evidence, &config, context).await

@@ -1,17 +1,18 @@
 //! What Sign in with Apple does differently: a client secret that is a token of our own, and the
 //! user's name beside the authorization response.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
     error::ProviderError,
     identity::display_name,
-    oidc::json::{self, string},
+    oidc::{
+        client_auth,
+        json::{self, string},
+    },
 };
-use crate::{config::Provider, key};
+use crate::config::{Alg, Provider};
 
 const AUDIENCE: &str = "https://appleid.apple.com";
 
@@ -26,24 +27,14 @@ pub(super) fn client_secret(
     settings: &Provider,
     now: i64,
 ) -> Result<Zeroizing<String>, ProviderError> {
-    let part = |value: Value| BASE64.encode(value.to_string());
-    let header = part(json!({"alg": "ES256", "kid": settings.key_id}));
-    let claims = part(json!({
+    let claims = json!({
         "iss": settings.team_id,
         "sub": settings.client_id,
         "aud": AUDIENCE,
         "iat": now,
         "exp": now + SECRET_TTL,
-    }));
-    let message = format!("{header}.{claims}");
-    let signature = PrivatePkcs8KeyDer::from_pem_slice(settings.private_key.expose().as_bytes())
-        .ok()
-        .and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()))
-        .ok_or(ProviderError::AppleKey)?;
-    Ok(Zeroizing::new(format!(
-        "{message}.{}",
-        BASE64.encode(signature)
-    )))
+    });
+    client_auth::sign(settings, Alg::ES256, &claims).ok_or(ProviderError::AppleKey)
 }
 
 /// Returns the name in Apple's `user` parameter: `{"name": {"firstName": …, "lastName": …},
@@ -62,11 +53,16 @@ pub(super) fn name_in_user_parameter(user: &str) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
-    use base64::engine::general_purpose::STANDARD;
+    use base64::{
+        Engine as _,
+        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64},
+    };
     use ring::signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
         UnparsedPublicKey,
     };
+
+    use serde_json::Value;
 
     use super::*;
     use crate::secret;

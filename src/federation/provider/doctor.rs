@@ -1,64 +1,29 @@
 //! What `entree doctor` reports of a provider: whether it can be reached, is the configured issuer,
-//! has keys that this service can use, and agrees on the time. It calls the provider as a sign-in
-//! would, and each problem comes with a hint.
+//! supports what the settings say, has keys that this service can use, agrees on the time, and
+//! accepts our client. It calls the provider as a sign-in would, and each problem comes with a hint.
+
+mod comparison;
+mod finding;
 
 use poem::http::header;
-use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use super::{error::ProviderError, oidc::upstream::Upstream};
+pub use self::finding::ProviderFinding;
+use super::{
+    error::{ProviderError, TokenError},
+    identify,
+    oidc::{metadata::Metadata, upstream::Upstream},
+    request::RequestRecord,
+};
 use crate::{
     config::providers::ProviderKind,
     federation::error::RefusalCode,
-    web::fetch::{FetchRequest, FetchResponse},
+    secret::Plain,
+    web::fetch::{FetchError, FetchRequest, FetchResponse},
 };
 
 /// How far two clocks may differ, in seconds: with more, ID tokens are refused.
 const MAX_SKEW: i64 = 60;
-
-/// The result of one check of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProviderFinding {
-    pub ok: bool,
-    /// What was checked: `settings`, `redirect_uri`, `discovery`, `clock`, `keys`.
-    pub check: &'static str,
-    pub message: String,
-    /// What the operator can do; empty if it is in order.
-    pub hint: String,
-}
-
-impl ProviderFinding {
-    fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            ok: true,
-            check,
-            message: message.into(),
-            hint: String::new(),
-        }
-    }
-
-    fn problem(check: &'static str, message: impl Into<String>, hint: &str) -> Self {
-        Self {
-            ok: false,
-            check,
-            message: message.into(),
-            hint: hint.to_owned(),
-        }
-    }
-
-    fn error(check: &'static str, error: &ProviderError) -> Self {
-        Self::problem(check, error.to_string(), hint(error.code()))
-    }
-
-    /// The finding for an id that names no provider in use.
-    pub(super) fn disabled() -> Self {
-        Self::problem(
-            "settings",
-            "there is no such provider, or it is switched off",
-            "see [[providers]] in the configuration",
-        )
-    }
-}
 
 /// Checks everything that can be checked without signing in.
 pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<ProviderFinding> {
@@ -68,10 +33,10 @@ pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<Provi
         "redirect_uri",
         format!("register exactly {uri}"),
     )];
-    let metadata = match upstream.metadata().await {
+    let metadata = match upstream.metadata_for_new_sign_in().await {
         Ok(metadata) => metadata,
         Err(error) => {
-            findings.push(ProviderFinding::error("discovery", &error));
+            findings.push(error_finding("discovery", &error));
             return findings;
         }
     };
@@ -84,13 +49,15 @@ pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<Provi
         Ok(response) => {
             let message = format!("{} responds, and is the configured issuer", metadata.issuer);
             findings.push(ProviderFinding::ok("discovery", message));
+            findings.extend(comparison::compare(settings, &metadata.supported));
             findings.push(check_clock(&response, upstream.now().seconds()));
         }
-        Err(error) => findings.push(ProviderFinding::error("discovery", &error)),
+        Err(error) => findings.push(error_finding("discovery", &error)),
     }
     if settings.kind != ProviderKind::Github {
         findings.push(check_keys(upstream).await);
     }
+    findings.push(check_client(upstream, &metadata, public_url).await);
     findings
 }
 
@@ -118,7 +85,7 @@ fn check_clock(response: &FetchResponse, now: i64) -> ProviderFinding {
 async fn check_keys(upstream: &Upstream) -> ProviderFinding {
     let keys = match upstream.keys().await {
         Ok(keys) => keys,
-        Err(error) => return ProviderFinding::error("keys", &error),
+        Err(error) => return error_finding("keys", &error),
     };
     let usable = keys.count_supporting(&upstream.settings.algs);
     if usable == 0 {
@@ -139,9 +106,54 @@ async fn check_keys(upstream: &Upstream) -> ProviderFinding {
     ProviderFinding::ok("keys", format!("{usable} usable"))
 }
 
+/// Redeems a code that does not exist: a provider that accepts our client refuses the code, and one
+/// that does not refuses the client (RFC 6749 §5.2).
+async fn check_client(
+    upstream: &Upstream,
+    metadata: &Metadata,
+    public_url: &str,
+) -> ProviderFinding {
+    const CHECK: &str = "client";
+    let record = RequestRecord::new(&upstream.settings, metadata, public_url);
+    let code = Plain::generate().to_text();
+    let error = match identify::exchange(upstream, &record, &code).await {
+        Ok(_) => {
+            let message = "it issued tokens for a code that does not exist";
+            return ProviderFinding::problem(CHECK, message, "report it to the provider");
+        }
+        Err(error) => error,
+    };
+    match (&error, error.code()) {
+        (_, RefusalCode::TokenGrant) => {
+            ProviderFinding::ok(CHECK, "it accepts our client and its credentials")
+        }
+        (_, RefusalCode::TokenClient) | (ProviderError::Token(TokenError::Status(401)), _) => {
+            ProviderFinding::problem(
+                CHECK,
+                format!("it does not accept our client: {error}"),
+                "compare client_id, secret (has it expired?), auth and redirect URI with what is registered there",
+            )
+        }
+        (ProviderError::Token(error), _) => ProviderFinding::ok(
+            CHECK,
+            format!("it does not say whether it accepts our client: {error}"),
+        ),
+        _ => error_finding(CHECK, &error),
+    }
+}
+
+fn error_finding(check: &'static str, error: &ProviderError) -> ProviderFinding {
+    ProviderFinding::problem(check, error.to_string(), hint(error))
+}
+
 /// What the operator can do about an error; docs/providers.md says more.
-const fn hint(code: RefusalCode) -> &'static str {
-    match code {
+const fn hint(error: &ProviderError) -> &'static str {
+    if let ProviderError::Call { cause, .. } = error
+        && let Some(hint) = hint_of_transport(*cause)
+    {
+        return hint;
+    }
+    match error.code() {
         RefusalCode::Blocked => "if this host is yours, name it in private_hosts of this provider",
         RefusalCode::Redirect => {
             "write the issuer as the discovery document has it, so that no redirect is needed"
@@ -154,6 +166,23 @@ const fn hint(code: RefusalCode) -> &'static str {
             "check DNS, firewall, certificate (ca_file) and the spelling of the issuer"
         }
         _ => "check the provider's status page",
+    }
+}
+
+/// DNS, refusal, time-out and TLS have remedies of their own (OD-7).
+const fn hint_of_transport(error: FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Dns => {
+            Some("is the issuer spelt right, and does this machine reach its DNS server?")
+        }
+        FetchError::Refused => Some("is the provider running, and is the port right?"),
+        FetchError::Timeout => {
+            Some("does a firewall drop the connection, and is the address right?")
+        }
+        FetchError::Tls => Some(
+            "is its certificate valid for this name? The authority of a private one belongs into ca_file",
+        ),
+        _ => None,
     }
 }
 

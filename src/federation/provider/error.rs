@@ -19,6 +19,8 @@ pub enum ProviderError {
     IssuerChanged,
     #[error("private_key is not a PKCS#8 key on P-256: download it again from Apple")]
     AppleKey,
+    #[error("private_key is not a PKCS#8 key, on P-256 or of RSA with 2048 bits or more")]
+    ClientKey,
     #[error("{call}: {cause}")]
     Call {
         call: &'static str,
@@ -40,6 +42,8 @@ pub enum ProviderError {
     IdToken(#[from] IdTokenError),
     #[error(transparent)]
     User(#[from] UserError),
+    #[error("signed userinfo: {0}")]
+    SignedUserinfo(IdTokenError),
 }
 
 /// Why a discovery document is not accepted.
@@ -114,9 +118,9 @@ pub enum TokenError {
 /// Why an ID token is not accepted: one variant for each check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
-    #[error("the ID token {0}")]
+    #[error("the token {0}")]
     Malformed(&'static str),
-    #[error("the ID token demands an extension (crit)")]
+    #[error("the token demands an extension (crit)")]
     Critical,
     #[error("typ names another kind of token")]
     Type,
@@ -130,8 +134,16 @@ pub enum IdTokenError {
     Issuer(&'static str),
     #[error("tid {0}")]
     Tenant(&'static str),
-    #[error("aud is not this client alone")]
+    #[error("aud does not name this client once")]
     Audience,
+    /// An audience that no setting names.
+    #[error(
+        "aud names `{0}` beside this client: if its applications may see sign-ins here, add it to \
+         additional_audiences"
+    )]
+    OtherAudience(String),
+    #[error("aud names several audiences, and there is no azp")]
+    NoAuthorizedParty,
     #[error("azp is another client")]
     AuthorizedParty,
     #[error("exp is past, or not a date")]
@@ -157,7 +169,7 @@ pub enum IdTokenError {
 pub enum KeyError {
     #[error("the provider has no keys")]
     NoKeySet,
-    #[error("the ID token names no key")]
+    #[error("the token names no key")]
     NoKeyId,
     /// Reading the keys again may help.
     #[error("no key matches")]
@@ -177,6 +189,10 @@ pub enum KeyError {
 /// Why what a provider says about the user, beside the ID token, is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
+    /// OpenID Connect Core §5.3.3: the provider does not accept the access token that it issued, or
+    /// its scopes.
+    #[error("{endpoint} refused the access token with {status}")]
+    Refused { endpoint: &'static str, status: u16 },
     #[error("{endpoint} is not the JSON that it should be, or repeats a member")]
     Malformed { endpoint: &'static str },
     #[error("{claim} in userinfo has the wrong type")]
@@ -188,12 +204,24 @@ pub enum UserError {
 }
 
 impl ProviderError {
+    /// The error for a status of userinfo, or of what stands in for it, that is not 200. Only a
+    /// failure of the provider's own, or too many requests, may pass by itself.
+    pub(super) fn of_user_status(endpoint: &'static str, status: u16) -> Self {
+        match status {
+            429 | 500.. => Self::Status {
+                call: endpoint,
+                status,
+            },
+            _ => UserError::Refused { endpoint, status }.into(),
+        }
+    }
+
     /// The reason that the audit log, the metrics and the pages know this error by.
     #[must_use]
     pub const fn code(&self) -> RefusalCode {
         match self {
             Self::Disabled | Self::IssuerChanged => RefusalCode::ProviderDisabled,
-            Self::AppleKey => RefusalCode::Misconfigured,
+            Self::AppleKey | Self::ClientKey => RefusalCode::Misconfigured,
             Self::Call { cause, .. } => fetch_code(*cause),
             Self::Status { .. } | Self::Unavailable(_) => RefusalCode::ProviderDown,
             Self::Timeout => RefusalCode::Timeout,
@@ -202,6 +230,7 @@ impl ProviderError {
             Self::Token(error) => error.code(),
             Self::IdToken(error) => error.code(),
             Self::User(error) => error.code(),
+            Self::SignedUserinfo(error) => error.code(),
         }
     }
 }
@@ -255,8 +284,8 @@ impl IdTokenError {
             Self::Signature => RefusalCode::Signature,
             Self::Issuer(_) => RefusalCode::IssClaim,
             Self::Tenant(_) => RefusalCode::Tenant,
-            Self::Audience => RefusalCode::Aud,
-            Self::AuthorizedParty => RefusalCode::Azp,
+            Self::Audience | Self::OtherAudience(_) => RefusalCode::Aud,
+            Self::AuthorizedParty | Self::NoAuthorizedParty => RefusalCode::Azp,
             Self::Expired => RefusalCode::Expired,
             Self::IssuedAt => RefusalCode::Iat,
             Self::NotBefore => RefusalCode::Nbf,
@@ -272,6 +301,7 @@ impl IdTokenError {
 impl UserError {
     const fn code(&self) -> RefusalCode {
         match self {
+            Self::Refused { .. } => RefusalCode::UserinfoHttp,
             Self::Malformed { .. } | Self::Claim { .. } => RefusalCode::ClaimsMalformed,
             Self::Subject => RefusalCode::UserinfoSub,
             Self::AccountId => RefusalCode::Sub,
@@ -285,7 +315,9 @@ const fn fetch_code(error: FetchError) -> RefusalCode {
         FetchError::Redirect => RefusalCode::Redirect,
         FetchError::TooLarge => RefusalCode::TooLarge,
         FetchError::Timeout => RefusalCode::Timeout,
-        FetchError::Down(_) => RefusalCode::ProviderDown,
+        FetchError::Dns | FetchError::Refused | FetchError::Tls | FetchError::Down(_) => {
+            RefusalCode::ProviderDown
+        }
     }
 }
 

@@ -69,10 +69,7 @@ fn api_request(url: &str, access_token: &str) -> FetchRequest {
 
 fn parse_account(response: &FetchResponse) -> Result<Object, ProviderError> {
     if response.status != 200 {
-        return Err(ProviderError::Status {
-            call: "/user",
-            status: response.status,
-        });
+        return Err(ProviderError::of_user_status("/user", response.status));
     }
     json::object(&response.body).ok_or_else(|| UserError::Malformed { endpoint: "/user" }.into())
 }
@@ -101,12 +98,7 @@ fn primary_address(response: &FetchResponse) -> Result<Option<String>, ProviderE
         200 => {}
         // The user or their organization does not share addresses.
         401 | 403 | 404 => return Ok(None),
-        status => {
-            return Err(ProviderError::Status {
-                call: "/user/emails",
-                status,
-            });
-        }
+        status => return Err(ProviderError::of_user_status("/user/emails", status)),
     }
     let list = json::list(&response.body).ok_or(UserError::Malformed {
         endpoint: "/user/emails",
@@ -174,9 +166,17 @@ mod tests {
         assert!(parse(200, json!({"id": 7})).is_ok());
         assert_eq!(
             parse(403, json!({})),
+            Err(UserError::Refused {
+                endpoint: "/user",
+                status: 403
+            }
+            .into())
+        );
+        assert_eq!(
+            parse(503, json!({})),
             Err(ProviderError::Status {
                 call: "/user",
-                status: 403
+                status: 503
             })
         );
         assert_eq!(

@@ -9,6 +9,7 @@ use super::{
     github,
     identity::{Identity, identity_of},
     oidc::{
+        client_auth,
         exchange::{CodeExchange, TokenResponse},
         id_token::{self, Expected, VerifiedToken},
         json::Object,
@@ -47,25 +48,31 @@ pub(super) async fn identify(
     .unwrap_or(Err(ProviderError::Timeout))
 }
 
-async fn exchange(
+/// Sends a code to the recorded token endpoint. A method that is set meanwhile wins over the
+/// recorded one.
+pub(super) async fn exchange(
     upstream: &Upstream,
     record: &RequestRecord,
     code: &str,
 ) -> Result<TokenResponse, ProviderError> {
-    let settings = &upstream.settings;
-    let signed;
-    let client_secret = if settings.kind == ProviderKind::Apple {
-        signed = apple::client_secret(settings, upstream.now().seconds())?;
-        signed.as_str()
+    let (settings, now) = (&upstream.settings, upstream.now().seconds());
+    let endpoint = record.token_endpoint.as_str();
+    let auth = settings
+        .fixed_auth()
+        .or(record.token_auth)
+        .unwrap_or_else(|| client_auth::choose(settings, None));
+    let credential = if settings.kind == ProviderKind::Apple {
+        apple::client_secret(settings, now)?
     } else {
-        settings.client_secret.expose()
+        client_auth::credential(settings, auth, endpoint, now)?
     };
     let exchange = CodeExchange {
-        token_endpoint: &record.token_endpoint,
+        token_endpoint: endpoint,
         redirect_uri: &record.redirect_uri,
         verifier: record.verifier.as_deref(),
         code,
-        client_secret,
+        auth,
+        credential: &credential,
     };
     exchange.send(upstream).await
 }
@@ -108,7 +115,7 @@ async fn fetch_userinfo(
     match &record.userinfo_endpoint {
         Some(endpoint) if userinfo::is_wanted(upstream, &verified.claims) => {
             let access_token = &tokens.access_token;
-            userinfo::fetch(upstream, endpoint, access_token, &verified.subject)
+            userinfo::fetch(upstream, endpoint, access_token, verified)
                 .await
                 .map(Some)
         }

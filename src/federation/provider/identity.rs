@@ -13,6 +13,7 @@ use crate::{
         Provider,
         providers::{EmailTrust, ProviderKind},
     },
+    display_text,
     user::Address,
 };
 
@@ -105,18 +106,31 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
     match settings.trust() {
         EmailTrust::None => Trust::None,
         EmailTrust::Asserted => Trust::Asserted,
-        // Google runs the mailboxes of gmail.com and of its Workspace domains, and has verified any
-        // other address once.
         EmailTrust::Authoritative if settings.kind == ProviderKind::Google => {
-            let is_gmail = email.to_ascii_lowercase().ends_with("@gmail.com");
-            if is_gmail || string(id_token, "hd").is_some() {
-                Trust::Authoritative
-            } else {
-                Trust::Asserted
-            }
+            trust_of_google(email, string(id_token, "hd"))
         }
         EmailTrust::Authoritative => trust_by_domain(settings, email),
     }
+}
+
+/// OA-14: Google runs the mailboxes of Gmail and of the Workspace domain that `hd` names, and has
+/// verified any other address once. A member of a Workspace may have an address elsewhere.
+fn trust_of_google(email: &str, hosted_domain: Option<&str>) -> Trust {
+    let Ok(address) = Address::parse(email, true) else {
+        return Trust::Asserted;
+    };
+    let domain = domain_of(&address);
+    let is_hosted = hosted_domain.is_some_and(|hosted| hosted.eq_ignore_ascii_case(domain));
+    if is_hosted || matches!(domain, "gmail.com" | "googlemail.com") {
+        Trust::Authoritative
+    } else {
+        Trust::Asserted
+    }
+}
+
+fn domain_of(address: &Address) -> &str {
+    let parts = address.canonical().rsplit_once('@');
+    parts.map_or("", |(_, domain)| domain)
 }
 
 /// Whether the provider's word about an address, which was authoritative when it arrived, still is
@@ -134,10 +148,7 @@ pub(super) fn trust_by_domain(settings: &Provider, email: &str) -> Trust {
     let Ok(address) = Address::parse(email, true) else {
         return Trust::Asserted;
     };
-    let domain = address
-        .canonical()
-        .rsplit_once('@')
-        .map_or("", |(_, domain)| domain);
+    let domain = domain_of(&address);
     if settings.mail_domains.iter().any(|own| own == domain) {
         Trust::Authoritative
     } else {
@@ -154,15 +165,10 @@ fn is_true(claim: Option<&Value>) -> bool {
     }
 }
 
-/// Returns a name without control characters and cut to 200 characters; `None` if nothing is left.
+/// Returns a name without characters that hide or turn text, cut to 200 characters; `None` if nothing
+/// can be seen of it.
 pub(super) fn display_name(name: &str) -> Option<String> {
-    let name: String = name
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_NAME)
-        .collect();
-    let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    display_text::cleaned(name, MAX_NAME)
 }
 
 #[cfg(test)]

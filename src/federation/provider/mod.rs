@@ -11,8 +11,8 @@
 //!   and imports neither `login` nor `session`. Of `user` it takes
 //!   [`Address`](crate::user::Address) alone, for the canonical form of an email address.
 //! - It imports nothing of `linking`, `flow` and `app`; of `federation` it needs only `error`.
-//! - Imports go one way, from left to right: `registry` → `doctor`, `identify` → `apple`, `github`
-//!   → `response`, `identity` → `request` → `oidc` → `error`.
+//! - Imports go one way, from left to right: `registry` → `doctor` → `identify` → `apple`,
+//!   `github` → `response`, `identity` → `request` → `oidc` → `error`.
 
 mod apple;
 mod doctor;

@@ -41,8 +41,17 @@ struct Inner {
     clock: Clock,
     /// For the audit log.
     db: Option<Db>,
-    /// By id. An entry is replaced when other settings than those of its button change.
-    upstreams: Mutex<HashMap<String, Arc<Upstream>>>,
+    /// By id. An entry is replaced when other settings than those of its button change, and when
+    /// the provider was removed meanwhile.
+    upstreams: Mutex<HashMap<String, Known>>,
+}
+
+/// What is known of a provider.
+#[derive(Debug)]
+struct Known {
+    upstream: Arc<Upstream>,
+    /// [`Live::departures`] when it was first used.
+    departures: u64,
 }
 
 impl Providers {
@@ -69,7 +78,7 @@ impl Providers {
         }))
     }
 
-    fn upstreams(&self) -> MutexGuard<'_, HashMap<String, Arc<Upstream>>> {
+    fn upstreams(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.0
             .upstreams
             .lock()
@@ -84,15 +93,20 @@ impl Providers {
             .iter()
             .find(|provider| provider.id == id && provider.enabled)
             .ok_or(ProviderError::Disabled)?;
+        let departures = self.0.config.departures(id);
         let mut upstreams = self.upstreams();
-        let known = upstreams
-            .get(id)
-            .filter(|known| known.settings.is_same_party(settings));
+        let known = upstreams.get(id).filter(|known| {
+            known.departures == departures && known.upstream.settings.is_same_party(settings)
+        });
         if let Some(known) = known {
-            return Ok(Arc::clone(known));
+            return Ok(Arc::clone(&known.upstream));
         }
         let upstream = Arc::new(Upstream::new(settings.clone(), &self.0.clock));
-        upstreams.insert(id.to_owned(), Arc::clone(&upstream));
+        let known = Known {
+            upstream: Arc::clone(&upstream),
+            departures,
+        };
+        upstreams.insert(id.to_owned(), known);
         Ok(upstream)
     }
 
@@ -103,7 +117,8 @@ impl Providers {
         request: AuthorizationRequest<'_>,
     ) -> Result<AuthorizationRedirect, ProviderError> {
         let upstream = self.upstream(id)?;
-        let (settings, metadata) = (&upstream.settings, upstream.metadata().await?);
+        let metadata = upstream.metadata_for_new_sign_in().await?;
+        let settings = &upstream.settings;
         let record = RequestRecord::new(settings, &metadata, &self.0.public_url);
         let url = authorization_url(settings, &metadata, &record, request);
         Ok(AuthorizationRedirect { url, record })

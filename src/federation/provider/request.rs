@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::oidc::metadata::Metadata;
+use super::oidc::{client_auth, metadata::Metadata};
 use crate::{
     config::{
         Provider,
-        providers::{ProviderKind, ResponseMode},
+        providers::{ProviderAuth, ProviderKind, ResponseMode},
     },
     pkce::challenge_of,
     secret::Plain,
@@ -41,6 +41,9 @@ pub struct RequestRecord {
     /// The issuer that the request went to; with many Entra tenants, their template.
     pub issuer: String,
     pub token_endpoint: String,
+    /// How we authenticate there; `None` in a record of an older version.
+    #[serde(default)]
+    pub token_auth: Option<ProviderAuth>,
     pub userinfo_endpoint: Option<String>,
     pub redirect_uri: String,
     /// The nonce that was sent; `None` for a provider without ID tokens.
@@ -69,6 +72,10 @@ impl RequestRecord {
             provider: settings.id.clone(),
             issuer: metadata.issuer.clone(),
             token_endpoint: metadata.token_endpoint.clone(),
+            token_auth: Some(client_auth::choose(
+                settings,
+                metadata.supported.auth_methods.as_deref(),
+            )),
             userinfo_endpoint: metadata.userinfo_endpoint.clone(),
             redirect_uri: settings.redirect_uri(public_url),
             nonce: has_id_token.then(|| Plain::generate().to_text()),
@@ -132,6 +139,7 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::federation::provider::oidc::metadata::Supported;
 
     fn metadata() -> Metadata {
         Metadata {
@@ -141,6 +149,7 @@ mod tests {
             userinfo_endpoint: None,
             jwks_uri: Some("https://op.example/keys".into()),
             iss_advertised: true,
+            supported: Supported::default(),
         }
     }
 

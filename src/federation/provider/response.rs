@@ -63,14 +63,19 @@ pub(super) fn code<'a>(response: &AuthorizationResponse<'a>) -> Result<&'a str, 
 fn reason(error: &str) -> RefusalCode {
     match error {
         "access_denied" | "user_cancelled_authorize" => RefusalCode::Denied,
-        "server_error" | "temporarily_unavailable" => RefusalCode::ProviderFault,
+        "server_error" => RefusalCode::ProviderFault,
+        "temporarily_unavailable" => RefusalCode::ProviderBusy,
+        "login_required" => RefusalCode::LoginRequired,
+        "interaction_required" | "account_selection_required" | "consent_required" => {
+            RefusalCode::InteractionRequired
+        }
         "invalid_request"
         | "unauthorized_client"
         | "unsupported_response_type"
         | "invalid_scope"
         | "invalid_client"
         | "redirect_uri_mismatch"
-        | "application_suspended" => RefusalCode::Misconfigured,
+        | "application_suspended" => RefusalCode::ReportedMisconfigured,
         _ => RefusalCode::ProviderError,
     }
 }
@@ -84,6 +89,7 @@ mod tests {
             provider: "a".into(),
             issuer: issuer.into(),
             token_endpoint: String::new(),
+            token_auth: None,
             userinfo_endpoint: None,
             redirect_uri: String::new(),
             nonce: None,
@@ -139,18 +145,28 @@ mod tests {
     }
 
     #[test]
-    fn cb_07_ue_01_each_error_has_its_meaning_and_wins_over_a_code() {
+    fn cb_07_ue_01_oc_4_each_error_has_its_meaning_and_wins_over_a_code() {
         for (error, expected) in [
             ("access_denied", RefusalCode::Denied),
             ("user_cancelled_authorize", RefusalCode::Denied),
             ("server_error", RefusalCode::ProviderFault),
-            ("temporarily_unavailable", RefusalCode::ProviderFault),
-            ("invalid_request", RefusalCode::Misconfigured),
-            ("unauthorized_client", RefusalCode::Misconfigured),
-            ("unsupported_response_type", RefusalCode::Misconfigured),
-            ("invalid_scope", RefusalCode::Misconfigured),
-            ("invalid_client", RefusalCode::Misconfigured),
-            ("login_required", RefusalCode::ProviderError),
+            ("temporarily_unavailable", RefusalCode::ProviderBusy),
+            ("login_required", RefusalCode::LoginRequired),
+            ("interaction_required", RefusalCode::InteractionRequired),
+            (
+                "account_selection_required",
+                RefusalCode::InteractionRequired,
+            ),
+            ("consent_required", RefusalCode::InteractionRequired),
+            ("invalid_request", RefusalCode::ReportedMisconfigured),
+            ("unauthorized_client", RefusalCode::ReportedMisconfigured),
+            (
+                "unsupported_response_type",
+                RefusalCode::ReportedMisconfigured,
+            ),
+            ("invalid_scope", RefusalCode::ReportedMisconfigured),
+            ("invalid_client", RefusalCode::ReportedMisconfigured),
+            ("registration_not_supported", RefusalCode::ProviderError),
             ("", RefusalCode::ProviderError),
         ] {
             let response = AuthorizationResponse {

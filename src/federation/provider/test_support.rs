@@ -21,6 +21,11 @@ use crate::{
 
 pub(super) const PUBLIC_URL: &str = "https://login.example";
 
+/// Changes of an ID token's claims after which userinfo is read.
+pub(super) fn claims_without_address() -> Value {
+    json!({"email": null, "email_verified": null})
+}
+
 pub(super) struct TestProvider {
     pub(super) server: TestServer,
     /// The response of each path, in bytes.

@@ -3,16 +3,22 @@
 
 mod documents;
 mod kinds;
+mod userinfo;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::json;
 
 use super::{
-    AuthorizationResponse, ProviderFinding, RequestRecord, Trust, test_support::TestProvider,
+    AuthorizationResponse, ProviderFinding, RequestRecord, Trust, apple, test_support::TestProvider,
 };
 use crate::{
+    config::providers::ProviderAuth,
     federation::error::RefusalCode,
     web::fetch::test_server::{json_response, raw_response},
 };
@@ -218,7 +224,17 @@ async fn doctor_reports_what_is_wrong_with_a_hint() {
     let findings = provider.providers.diagnose("a").await;
     assert!(findings.iter().all(|finding| finding.ok), "{findings:?}");
     let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
-    assert_eq!(checks, ["redirect_uri", "discovery", "clock", "keys"]);
+    assert_eq!(
+        checks,
+        [
+            "redirect_uri",
+            "discovery",
+            "metadata",
+            "clock",
+            "keys",
+            "client"
+        ]
+    );
     assert!(
         findings[0]
             .message
@@ -244,12 +260,135 @@ async fn doctor_reports_what_is_wrong_with_a_hint() {
     assert_eq!(problem(&findings).check, "settings");
 }
 
+/// OC-4: the metadata decides how we authenticate, and the record keeps it for the exchange.
+#[tokio::test]
+async fn oc_04_the_client_authenticates_as_the_metadata_supports() {
+    let provider = TestProvider::start("").await;
+    let methods = |names: &[&str]| json!({"token_endpoint_auth_methods_supported": names});
+    provider.serve_metadata(methods(&["client_secret_post"]));
+    provider.sign_in(json!({})).await.unwrap();
+    let request = provider.server.requests_for("/token").remove(0);
+    let form = parse_form(&request.body);
+    assert_eq!(
+        (form["client_id"].as_str(), form["client_secret"].as_str()),
+        ("us", "s e")
+    );
+    assert_eq!(request.header("authorization"), None);
+    // A newer document does not change the exchange of a sign-in that is under way.
+    let record = provider.start_authorization().await.unwrap().record;
+    provider.serve_metadata(methods(&["client_secret_basic"]));
+    provider.clock.advance(Duration::from_secs(3601));
+    provider.start_authorization().await.unwrap();
+    provider.serve_token(&record, &json!({}));
+    provider.identify(&record).await.unwrap();
+    let form = parse_form(&provider.server.requests_for("/token")[1].body);
+    assert!(form.contains_key("client_secret"));
+    provider.change_settings(|settings| settings.auth = Some(ProviderAuth::Basic));
+    provider.sign_in(json!({})).await.unwrap();
+    let request = provider.server.requests_for("/token").remove(2);
+    assert!(
+        request.header("authorization").is_some(),
+        "the setting wins"
+    );
+}
+
+#[tokio::test]
+async fn oc_04_private_key_jwt_is_an_assertion_for_the_token_endpoint() {
+    let (pem, public) = apple::tests::key_file();
+    let key = format!("key_id = \"k9\"\nprivate_key = '''{pem}'''");
+    let provider = TestProvider::start(&key).await;
+    provider.serve_metadata(json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}));
+    let mut identifiers = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        provider.sign_in(json!({})).await.unwrap();
+        let request = provider.server.requests_for("/token").pop().unwrap();
+        assert_eq!(request.header("authorization"), None);
+        let form = parse_form(&request.body);
+        assert!(!form.contains_key("client_secret"));
+        assert_eq!(
+            form["client_assertion_type"],
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        );
+        let (message, signature) = form["client_assertion"].rsplit_once('.').unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &public)
+            .verify(
+                message.as_bytes(),
+                &URL_SAFE_NO_PAD.decode(signature).unwrap(),
+            )
+            .unwrap();
+        let (header, claims) = message.split_once('.').unwrap();
+        let decoded = |part: &str| -> serde_json::Value {
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        assert_eq!(decoded(header), json!({"alg": "ES256", "kid": "k9"}));
+        let claims = decoded(claims);
+        let endpoint = format!("{}/token", provider.server.base);
+        assert_eq!(
+            (&claims["iss"], &claims["sub"], &claims["aud"]),
+            (&json!("us"), &json!("us"), &json!(endpoint))
+        );
+        let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+        assert_eq!(lifetime, 120);
+        identifiers.insert(claims["jti"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(identifiers.len(), 2, "each assertion is used once");
+}
+
+#[tokio::test]
+async fn oc_04_od_7_doctor_tells_dns_refusal_tls_and_authentication_apart() {
+    let provider = TestProvider::start("").await;
+    let client = async |status: u16, body: &str| {
+        provider.serve("/token", raw_response(status, "", body));
+        let findings = provider.new_instance().diagnose("a").await;
+        findings
+            .into_iter()
+            .find(|one| one.check == "client")
+            .unwrap()
+    };
+    assert!(client(400, r#"{"error":"invalid_grant"}"#).await.ok);
+    for (status, body) in [(401, r#"{"error":"invalid_client"}"#), (401, "")] {
+        let refused = client(status, body).await;
+        assert!(
+            !refused.ok && refused.message.contains("does not accept our client"),
+            "{refused:?}"
+        );
+        assert!(refused.hint.contains("client_id"), "{refused:?}");
+    }
+    let unclear = client(400, r#"{"error":"invalid_request"}"#).await;
+    assert!(unclear.ok && unclear.message.contains("does not say"));
+    // Speaks no TLS.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 X\r\n\r\n").await;
+    });
+    for (issuer, what, hint) in [
+        ("https://nowhere.invalid", "does not resolve", "DNS"),
+        ("http://127.0.0.1:1", "refuses connections", "running"),
+        (plain.as_str(), "TLS failed", "ca_file"),
+    ] {
+        provider.change_settings(|settings| {
+            settings.issuer = issuer.to_owned();
+            settings.private_hosts = vec!["127.0.0.1".to_owned()];
+        });
+        let findings = provider.new_instance().diagnose("a").await;
+        let finding = findings.last().unwrap();
+        assert!(
+            !finding.ok && finding.message.contains(what) && finding.hint.contains(hint),
+            "{issuer}: {finding:?}"
+        );
+    }
+}
+
 #[test]
 fn sk_07_debug_prints_no_secret() {
     let record = RequestRecord {
         provider: "a".into(),
         issuer: "i".into(),
         token_endpoint: String::new(),
+        token_auth: None,
         userinfo_endpoint: None,
         redirect_uri: String::new(),
         nonce: Some("hunter2".into()),

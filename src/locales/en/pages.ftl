@@ -35,7 +35,15 @@ sign-in-again = For your security, confirm again that it's you.
 sign-in-by-mail = Confirm by email that it's you. You'll return to your account, where you can try again.
 sign-in-signed-in = You're signed in as { $email }.
 sign-in-to-account = Go to your account
+sign-in-confirm = Send an email to { $email }
+sign-in-other = Use a different email address
 sign-in-error-email = Enter an email address in the correct format, like name@example.com.
+sign-in-error-empty = Enter your email address.
+sign-in-error-at = Enter an email address with an @, like name@example.com.
+sign-in-error-several = Enter one email address only.
+sign-in-error-space = The email address has a space in it. Remove the space, then try again.
+sign-in-error-character = Email addresses can't have “{ $character }” in that place. Change it, then try again.
+sign-in-error-letter = We can't send email to an address with “{ $character }” before the @. Enter a different email address.
 sign-in-error-busy = Too many emails were requested. Wait a few minutes, then try again.
 
 ## Waiting for the email
@@ -49,18 +57,45 @@ sent-switch = You're signed in as { $current }. Entering this code signs { $curr
 sent-waiting = Waiting for you to open the link in this browser…
 sent-ended = This sign-in has ended.
 sent-start-over = Start over
+email-late = Our email server isn't accepting email right now. We're still trying, so your email will be late.
+email-failed = We couldn't send the email. Check the address above, or try again later.
 sent-nothing = Didn't get it? Check your spam folder, and make sure the address above is right.
 sent-resend = Resend email
-sent-resend-pause =
-    { $seconds ->
-        [one] You can resend in one second.
-       *[other] You can resend in { $seconds } seconds.
+sent-withheld-title = We can't email this address right now
+sent-withheld = Too many sign-in emails were requested for { $email }. To protect its mailbox, we're not sending more for now.
+sent-withheld-minutes =
+    { $minutes ->
+        [one] You can request a new email in about one minute.
+       *[other] You can request a new email in about { $minutes } minutes.
     }
-sent-no-resend = You've reached the email limit for this sign-in. Start over to get a new email.
+sent-withheld-hours = You can request a new email in about { $hours } hours.
+sent-withheld-ways = An email that already arrived still works. You can also sign in on a device where you've used this address before, or with a connected account.
+# $time counts down: 0:30
+sent-resend-pause = You can resend in { $time }.
+sent-no-resend = You've reached the email limit for this sign-in.
 sent-continue = Continue after opening the link
 sent-restart = Use a different email address
-sent-error-code = That code is wrong or has expired. Use the code from the latest email, or request a new one.
-sent-error-tries = Too many incorrect codes. Open the link in the email, or start over.
+sent-error-form = Enter the { $digits } digits from the email.
+sent-error-code = That code isn't right. Check it against the latest email, then try again.
+sent-error-expired = That code has expired. Enter the code from the latest email, or resend the email.
+sent-error-off = Too many wrong codes were entered for this email address, so codes are off for an hour. Open the link in the email instead.
+sent-error-tries = That's too many wrong codes, so you can't enter another one here. You can still sign in:
+sent-way-link = Open the link in the email, in this browser.
+sent-way-resend = Resend the email below, then open its link.
+sent-way-restart = Start over to get a new code
+sent-way-restart-providers = Start over to get a new code, or choose another way to sign in
+sent-tries-left =
+    { $count ->
+        [one] You have one attempt left.
+       *[other] You have { $count } attempts left.
+    }
+sent-lifetime =
+    { $minutes ->
+        [one] The link and the code work for one minute.
+       *[other] The link and the code work for { $minutes } minutes.
+    }
+sent-error-right-code = That code is right, but too many wrong codes were entered for this address. Open the link in the same email, or resend the email and use its new code.
+sent-error-tab = You signed in in another tab. Check the code here, then select Sign in again.
 sent-error-wait = Another email can't be sent yet. Wait a moment, then try again.
 
 ## The link in the email
@@ -82,12 +117,30 @@ elsewhere-flow = Enter a code here
 elsewhere-no-window = Closed that tab?
 elsewhere-restart = Start over in this browser
 
+elsewhere-old-title = Enter the code instead
+elsewhere-old-lede = Your browser is too old to use the link safely: it doesn't say which page sent the form. Use the code in the same email.
+
+## A link that no longer works
+dead-link-used-title = This link was already used
+dead-link-used = Links work only once. If you've signed in already, go back to that tab. If not, start over to get a new email.
+dead-link-expired-title = This link has expired
+dead-link-expired =
+    { $minutes ->
+        [one] A link works for one minute. Get a new email to sign in.
+       *[other] A link works for { $minutes } minutes. Get a new email to sign in.
+    }
+dead-link-unknown-title = This link doesn't work
+dead-link-unknown = The link may be incomplete, or too old. Copy the whole link from the latest email, or start over to get a new one.
+dead-link-resend = Get a new email
+
 ## Continuing
 continue-title = Redirecting…
 continue-lede = If nothing happens, select Continue.
 continue-link = Continue
 signed-in-title = You're signed in
-signed-in-lede = The app is already open, so you can close this page.
+signed-in-lede = Open { $client } to continue.
+signed-in-lede-account = You can manage your account here.
+signed-in-open = Open { $client }
 signed-in-account = Go to your account
 signed-out-title = You've signed out
 signed-out-lede = You're signed out in this browser. You can close this page.
@@ -109,14 +162,32 @@ form-post-title = Returning to the app…
 form-post-lede = If nothing happens, select Continue.
 form-post-submit = Continue
 
+## A name that the app needs
+name-title = What's your name?
+name-lede = { $client } needs a name for you. We'll save it in your account.
+name-label = Name
+name-submit = Continue
+name-error-empty = Enter your name.
+name-error-character = Enter your name in one line, without special control characters.
+name-error-invisible = Enter a name that people can see. This one has only invisible characters.
+name-error-long = Enter a name of at most { $most } characters.
+
 ## Signing out at an app's request
 logout-title = Sign out?
 logout-lede = You're signed in as { $email } in this browser.
 logout-submit = Sign out
 logout-stay = Stay signed in
+logout-none-title = You're signed out
+logout-fault = The app's request to sign you out has a mistake, so we can't send you back to the app.
+logout-fault-missing = For the app's developer: missing parameter
 
 ## Errors
+# The title of the window while a form has an error
+error-window-title = Error: { $title }
 error-next = Sign in
+error-again = Try again
+error-start-over = Start over
+error-to-client = Go back to { $client }
 error-reference = Reference for support:
 error-parameter = For the app's developer: invalid parameter
 error-title = Something went wrong
@@ -125,6 +196,8 @@ error-away-title = Temporarily unavailable
 error-away = Part of this service isn't available right now. Nothing was lost. Please try again in a minute.
 error-not-found-title = Page not found
 error-not-found = The address may be incomplete or wrong. Check it, then try again.
+error-method-title = This page can't be opened directly
+error-method = It belongs to a form that was sent before. Nothing was changed. Start over to continue.
 error-expired-title = This sign-in has expired
 error-expired = For your security, a sign-in stays open for a short time only. Start over to sign in.
 error-link-title = This sign-in is no longer valid
@@ -134,9 +207,13 @@ error-used = Links and codes work only once. If you've already signed in, go bac
 error-request-title = We can't complete this request
 error-request = The app sent an invalid request. Go back to the app, then try again.
 error-cookies-title = Allow cookies to continue
-error-cookies = We need one cookie to recognise your browser, and it didn't send it. Allow cookies for this site, then start over.
+error-cookies = We need a cookie to recognise your browser, and it didn't send it. Allow cookies for this site, then try again.
+error-cookies-two-title = Delete cookies to continue
+error-cookies-two = Your browser sent two different cookies of one name for this site. Delete the cookies of this site, then start over.
+error-deployment-title = This service can't be used at this address
+error-deployment = The service was set up for another address. What you entered is fine. Contact the administrator, who finds the cause in the log.
 error-stale-title = This page has expired
-error-stale = The page was open too long, or the request came from somewhere else. Nothing was changed. Go back, then try again.
+error-stale = You signed in or out since this page opened, or the request came from somewhere else. Nothing was changed. Try again.
 error-busy-title = Too many attempts
 error-busy = Wait a few minutes, then try again.
 
@@ -165,6 +242,18 @@ upstream-trouble-title = Sign-in with { $provider } isn't available right now
 upstream-trouble = There's a problem at { $provider }. Try again, or sign in with email.
 upstream-trouble-connecting-title = We couldn't connect { $provider }
 upstream-trouble-connecting = There's a problem at { $provider }, so we didn't connect it. You're still signed in. Try again later.
+upstream-busy-title = { $provider } is busy right now
+upstream-busy = { $provider } can't sign people in at the moment. Try again in a few minutes, or sign in with email.
+upstream-busy-connecting-title = { $provider } is busy right now
+upstream-busy-connecting = We couldn't connect { $provider }. You're still signed in. Try again in a few minutes.
+upstream-login-title = You're not signed in at { $provider }
+upstream-login = Open { $provider } and sign in there, then try again. Or sign in with email.
+upstream-login-connecting-title = You're not signed in at { $provider }
+upstream-login-connecting = Nothing was connected, and you're still signed in here. Open { $provider } and sign in there, then try again.
+upstream-interaction-title = { $provider } needs something from you first
+upstream-interaction = Open { $provider } and do what it asks, for example accept its terms, then try again. Or sign in with email.
+upstream-interaction-connecting-title = { $provider } needs something from you first
+upstream-interaction-connecting = Nothing was connected, and you're still signed in here. Open { $provider } and do what it asks, then try again.
 upstream-away-title = We can't reach { $provider }
 upstream-away = Sign-in with { $provider } isn't available right now. Try again in a minute, or sign in with email.
 upstream-away-connecting-title = We can't reach { $provider }
@@ -235,6 +324,11 @@ account-identity-disconnect = Disconnect
 account-identity-disconnect-label = Disconnect: { $provider } { $account }
 account-connect = Connect { $provider }
 account-connect-another = Connect another account at { $provider }
+
+done-session-ended = You've signed out that device.
+done-everywhere = You're signed out on all your devices.
+done-disconnected = You've disconnected that account. You can no longer sign in with it.
+done-access-removed = You've removed that app's access to your account.
 
 access-title = Apps with access
 access-lede = These apps can access your account. If you remove access, an app loses it until you sign in to that app again.

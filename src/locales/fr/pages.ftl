@@ -35,7 +35,15 @@ sign-in-again = Pour votre sécurité, confirmez à nouveau que c’est bien vou
 sign-in-by-mail = Confirmez par e-mail que c’est bien vous. Vous reviendrez à votre compte, où vous pourrez réessayer.
 sign-in-signed-in = Vous utilisez le compte { $email }.
 sign-in-to-account = Accéder à votre compte
+sign-in-confirm = Envoyer un e-mail à { $email }
+sign-in-other = Utiliser une autre adresse e-mail
 sign-in-error-email = Saisissez une adresse e-mail valide, par exemple nom@exemple.fr.
+sign-in-error-empty = Saisissez votre adresse e-mail.
+sign-in-error-at = Saisissez une adresse e-mail avec un @, par exemple nom@exemple.fr.
+sign-in-error-several = Saisissez une seule adresse e-mail.
+sign-in-error-space = L’adresse e-mail contient une espace. Supprimez-la, puis réessayez.
+sign-in-error-character = Une adresse e-mail ne peut pas contenir « { $character } » à cet endroit. Modifiez-la, puis réessayez.
+sign-in-error-letter = Nous ne pouvons pas écrire à une adresse contenant « { $character } » avant le @. Saisissez une autre adresse e-mail.
 sign-in-error-busy = Trop d’e-mails ont été demandés. Patientez quelques minutes, puis réessayez.
 
 ## En attente de l’e-mail
@@ -49,18 +57,45 @@ sent-switch = Vous utilisez le compte { $current }. La saisie de ce code fermera
 sent-waiting = En attente de l’ouverture du lien dans ce navigateur…
 sent-ended = Cette demande de connexion n’est plus valable.
 sent-start-over = Recommencer
+email-late = Notre serveur de messagerie n’accepte pas d’e-mails pour le moment. Nous continuons d’essayer : votre e-mail arrivera en retard.
+email-failed = Nous n’avons pas pu envoyer l’e-mail. Vérifiez l’adresse ci-dessus, ou réessayez plus tard.
 sent-nothing = Vous n’avez rien reçu ? Vérifiez vos courriers indésirables et l’adresse ci-dessus.
 sent-resend = Renvoyer l’e-mail
-sent-resend-pause =
-    { $seconds ->
-        [one] Nouvel envoi possible dans { $seconds } seconde.
-       *[other] Nouvel envoi possible dans { $seconds } secondes.
+sent-withheld-title = Aucun e-mail ne peut être envoyé pour le moment
+sent-withheld = Trop d’e-mails de connexion ont été demandés pour { $email }. Pour protéger cette messagerie, nous n’en envoyons plus pour le moment.
+sent-withheld-minutes =
+    { $minutes ->
+        [one] Vous pourrez demander un nouvel e-mail dans environ { $minutes } minute.
+       *[other] Vous pourrez demander un nouvel e-mail dans environ { $minutes } minutes.
     }
-sent-no-resend = Le nombre maximal d’e-mails est atteint pour cette connexion. Recommencez pour en recevoir un nouveau.
+sent-withheld-hours = Vous pourrez demander un nouvel e-mail dans environ { $hours } heures.
+sent-withheld-ways = Un e-mail déjà reçu fonctionne encore. Vous pouvez aussi vous connecter sur un appareil où vous avez déjà utilisé cette adresse, ou avec un compte associé.
+# $time est un compte à rebours : 0:30
+sent-resend-pause = Nouvel envoi possible dans { $time }.
+sent-no-resend = Le nombre maximal d’e-mails est atteint pour cette connexion.
 sent-continue = Continuer après avoir ouvert le lien
 sent-restart = Utiliser une autre adresse e-mail
-sent-error-code = Ce code est incorrect ou a expiré. Saisissez celui du dernier e-mail reçu, ou demandez-en un autre.
-sent-error-tries = Trop de codes incorrects. Ouvrez le lien de l’e-mail, ou recommencez.
+sent-error-form = Saisissez les { $digits } chiffres de l’e-mail.
+sent-error-code = Ce code est incorrect. Comparez-le au dernier e-mail reçu, puis réessayez.
+sent-error-expired = Ce code a expiré. Saisissez celui du dernier e-mail reçu, ou renvoyez l’e-mail.
+sent-error-off = Trop de codes incorrects ont été saisis pour cette adresse : les codes sont suspendus pendant une heure. Ouvrez plutôt le lien de l’e-mail.
+sent-error-tries = Trop de codes incorrects : vous ne pouvez plus en saisir ici. Vous pouvez encore vous connecter :
+sent-way-link = Ouvrez le lien de l’e-mail dans ce navigateur.
+sent-way-resend = Renvoyez l’e-mail ci-dessous, puis ouvrez son lien.
+sent-way-restart = Recommencer pour recevoir un nouveau code
+sent-way-restart-providers = Recommencer pour recevoir un nouveau code, ou choisir un autre moyen de connexion
+sent-tries-left =
+    { $count ->
+        [one] Il vous reste { $count } essai.
+       *[other] Il vous reste { $count } essais.
+    }
+sent-lifetime =
+    { $minutes ->
+        [one] Le lien et le code sont valables { $minutes } minute.
+       *[other] Le lien et le code sont valables { $minutes } minutes.
+    }
+sent-error-right-code = Ce code est le bon, mais trop de codes incorrects ont été saisis pour cette adresse. Ouvrez le lien du même e-mail, ou renvoyez l’e-mail et saisissez son nouveau code.
+sent-error-tab = Une connexion a eu lieu dans un autre onglet. Vérifiez le code ici, puis sélectionnez encore une fois « Se connecter ».
 sent-error-wait = Un autre e-mail ne peut pas encore être envoyé. Patientez un instant, puis réessayez.
 
 ## Le lien de l’e-mail
@@ -82,12 +117,30 @@ elsewhere-flow = Saisir un code ici
 elsewhere-no-window = Vous avez fermé cet onglet ?
 elsewhere-restart = Recommencer dans ce navigateur
 
+elsewhere-old-title = Saisissez plutôt le code
+elsewhere-old-lede = Votre navigateur est trop ancien pour ce lien. Le code du même e-mail fonctionne.
+
+## Un lien qui ne fonctionne plus
+dead-link-used-title = Ce lien a déjà été utilisé
+dead-link-used = Un lien ne sert qu’une fois. Si vous avez déjà ouvert une session, revenez à cet onglet. Sinon, recommencez pour recevoir un nouvel e-mail.
+dead-link-expired-title = Ce lien a expiré
+dead-link-expired =
+    { $minutes ->
+        [one] Un lien est valable { $minutes } minute. Demandez un nouvel e-mail.
+       *[other] Un lien est valable { $minutes } minutes. Demandez un nouvel e-mail.
+    }
+dead-link-unknown-title = Ce lien ne fonctionne pas
+dead-link-unknown = Le lien est peut-être incomplet ou trop ancien. Copiez le lien entier du dernier e-mail, ou recommencez pour en recevoir un nouveau.
+dead-link-resend = Recevoir un nouvel e-mail
+
 ## La suite
 continue-title = Redirection…
 continue-lede = Si rien ne se passe, sélectionnez « Continuer ».
 continue-link = Continuer
 signed-in-title = Connexion réussie
-signed-in-lede = L’application est déjà ouverte : vous pouvez fermer cette page.
+signed-in-lede = Ouvrez { $client } pour continuer.
+signed-in-lede-account = Vous pouvez gérer votre compte ici.
+signed-in-open = Ouvrir { $client }
 signed-in-account = Accéder à votre compte
 signed-out-title = Déconnexion réussie
 signed-out-lede = Votre session est fermée dans ce navigateur. Vous pouvez fermer cette page.
@@ -109,14 +162,32 @@ form-post-title = Retour à l’application…
 form-post-lede = Si rien ne se passe, sélectionnez « Continuer ».
 form-post-submit = Continuer
 
+## Un nom dont l’application a besoin
+name-title = Quel est votre nom ?
+name-lede = { $client } a besoin de votre nom. Nous l’enregistrerons dans votre compte.
+name-label = Nom
+name-submit = Continuer
+name-error-empty = Saisissez votre nom.
+name-error-character = Saisissez votre nom sur une seule ligne, sans caractères de contrôle.
+name-error-invisible = Saisissez un nom visible. Celui-ci ne contient que des caractères invisibles.
+name-error-long = Saisissez un nom de { $most } caractères au plus.
+
 ## Se déconnecter à la demande d’une application
 logout-title = Se déconnecter ?
 logout-lede = Vous utilisez le compte { $email } dans ce navigateur.
 logout-submit = Se déconnecter
 logout-stay = Garder la session ouverte
+logout-none-title = Aucune session n’est ouverte
+logout-fault = La demande de déconnexion de l’application contient une erreur. Nous ne pouvons donc pas vous renvoyer vers l’application.
+logout-fault-missing = Pour l’équipe de développement de l’application : paramètre manquant
 
 ## Erreurs
+# Le titre de la fenêtre quand un formulaire contient une erreur
+error-window-title = Erreur : { $title }
 error-next = Se connecter
+error-again = Réessayer
+error-start-over = Recommencer
+error-to-client = Revenir à { $client }
 error-reference = Référence pour l’assistance :
 error-parameter = Pour l’équipe de développement de l’application : paramètre non valide
 error-title = Un problème est survenu
@@ -125,6 +196,8 @@ error-away-title = Service momentanément indisponible
 error-away = Une partie de ce service est indisponible pour le moment. Rien n’est perdu. Veuillez réessayer dans une minute.
 error-not-found-title = Page introuvable
 error-not-found = L’adresse est peut-être incomplète ou incorrecte. Vérifiez-la, puis réessayez.
+error-method-title = Cette page ne s’ouvre pas directement
+error-method = Elle appartient à un formulaire déjà envoyé. Rien n’a été modifié. Recommencez pour continuer.
 error-expired-title = Cette connexion a expiré
 error-expired = Pour votre sécurité, une demande de connexion n’est valable que peu de temps. Recommencez pour vous connecter.
 error-link-title = Cette connexion n’est plus valable
@@ -134,9 +207,13 @@ error-used = Un lien ou un code ne sert qu’une fois. Si la connexion a déjà 
 error-request-title = Cette demande ne peut pas aboutir
 error-request = L’application a envoyé une demande non valide. Revenez à l’application, puis réessayez.
 error-cookies-title = Autorisez les cookies pour continuer
-error-cookies = Nous avons besoin d’un cookie pour reconnaître votre navigateur, et il ne l’a pas envoyé. Autorisez les cookies pour ce site, puis recommencez.
+error-cookies = Nous avons besoin d’un cookie pour reconnaître votre navigateur, et il ne l’a pas envoyé. Autorisez les cookies pour ce site, puis réessayez.
+error-cookies-two-title = Supprimez les cookies pour continuer
+error-cookies-two = Votre navigateur a envoyé deux cookies différents du même nom pour ce site. Supprimez les cookies de ce site, puis recommencez.
+error-deployment-title = Ce service n’est pas disponible à cette adresse
+error-deployment = Le service a été configuré pour une autre adresse. Votre saisie est correcte. Contactez l’équipe d’administration, qui trouvera la cause dans le journal.
 error-stale-title = Cette page a expiré
-error-stale = La page est restée ouverte trop longtemps, ou la demande venait d’ailleurs. Rien n’a été modifié. Revenez en arrière, puis réessayez.
+error-stale = Votre session a changé depuis l’ouverture de cette page, ou la demande venait d’ailleurs. Rien n’a été modifié. Réessayez.
 error-busy-title = Trop de tentatives
 error-busy = Patientez quelques minutes, puis réessayez.
 
@@ -165,6 +242,18 @@ upstream-trouble-title = La connexion avec { $provider } est indisponible
 upstream-trouble = Un problème est survenu chez { $provider }. Réessayez, ou connectez-vous par e-mail.
 upstream-trouble-connecting-title = Impossible d’associer { $provider }
 upstream-trouble-connecting = Un problème est survenu chez { $provider } : rien n’a été associé. Votre session reste ouverte. Réessayez plus tard.
+upstream-busy-title = { $provider } est surchargé pour le moment
+upstream-busy = { $provider } ne peut connecter personne pour le moment. Réessayez dans quelques minutes, ou connectez-vous par e-mail.
+upstream-busy-connecting-title = { $provider } est surchargé pour le moment
+upstream-busy-connecting = Nous n’avons pas pu associer { $provider }. Votre session reste ouverte. Réessayez dans quelques minutes.
+upstream-login-title = Aucune session n’est ouverte chez { $provider }
+upstream-login = Ouvrez { $provider } et connectez-vous-y, puis réessayez. Vous pouvez aussi vous connecter par e-mail.
+upstream-login-connecting-title = Aucune session n’est ouverte chez { $provider }
+upstream-login-connecting = Rien n’a été associé, et votre session reste ouverte ici. Ouvrez { $provider } et connectez-vous-y, puis réessayez.
+upstream-interaction-title = { $provider } attend d’abord une action de votre part
+upstream-interaction = Ouvrez { $provider } et faites ce qui est demandé, par exemple accepter ses conditions, puis réessayez. Vous pouvez aussi vous connecter par e-mail.
+upstream-interaction-connecting-title = { $provider } attend d’abord une action de votre part
+upstream-interaction-connecting = Rien n’a été associé, et votre session reste ouverte ici. Ouvrez { $provider } et faites ce qui est demandé, puis réessayez.
 upstream-away-title = Impossible de joindre { $provider }
 upstream-away = La connexion avec { $provider } est indisponible pour le moment. Réessayez dans une minute, ou connectez-vous par e-mail.
 upstream-away-connecting-title = Impossible de joindre { $provider }
@@ -235,6 +324,11 @@ account-identity-disconnect = Dissocier
 account-identity-disconnect-label = Dissocier : { $provider } { $account }
 account-connect = Associer { $provider }
 account-connect-another = Associer un autre compte chez { $provider }
+
+done-session-ended = La session est fermée sur cet appareil.
+done-everywhere = Vos sessions sont fermées sur tous vos appareils.
+done-disconnected = Ce compte n’est plus associé : il ne permet plus de se connecter ici.
+done-access-removed = Cette application n’a plus accès à votre compte.
 
 access-title = Applications ayant accès
 access-lede = Ces applications peuvent accéder à votre compte. Une application dont vous retirez l’accès le perd jusqu’à votre prochaine connexion avec elle.

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use crate::web::{locale::Localizer, page::PageContent};
+use crate::web::{again::TryAgain, filters, locale::Localizer, page::PageContent};
 
 /// Something is wrong, in words for people.
 #[derive(Template)]
@@ -19,6 +19,8 @@ pub struct ErrorPage<'a> {
     pub next_href: Option<&'a str>,
     /// The text of the link; the default leads to a new sign-in.
     pub next_label: Option<String>,
+    /// How the user sends the request again. It takes the place of the link.
+    pub again: Option<TryAgain>,
     /// The request id, which identifies the event in the log.
     pub reference: Option<&'a str>,
 }
@@ -44,6 +46,7 @@ impl<'a> ErrorPage<'a> {
             parameter: None,
             next_href: None,
             next_label: None,
+            again: None,
             reference: Some(reference),
         }
     }

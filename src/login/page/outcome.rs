@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{locale::Localizer, page::PageContent};
+use crate::web::{filters, locale::Localizer, page::PageContent};
 
 /// Leads on with status 200, because Chromium applies `form-action` to every redirect after a form.
 #[derive(Template)]
@@ -13,11 +13,15 @@ pub struct ContinuePage<'a> {
     pub href: &'a str,
 }
 
-/// The user is signed in, and there is nothing further to do in this window.
+/// The user is signed in, and another tab has continued to the client: this one leads there, too.
 #[derive(Template)]
 #[template(path = "login/signed_in.html", config = ".askama.toml")]
 pub struct SignedInPage<'a> {
     pub localizer: &'a Localizer,
+    /// The display name of the client.
+    pub client: Option<&'a str>,
+    /// The home page of the client, if it has one.
+    pub client_href: Option<&'a str>,
 }
 
 /// The user is signed out.
@@ -27,6 +31,25 @@ pub struct SignedOutPage<'a> {
     pub localizer: &'a Localizer,
     /// The verified redirect back to the application, if it asked for one.
     pub next_href: Option<&'a str>,
+    /// All sessions of the user have ended.
+    pub is_everywhere: bool,
+}
+
+impl SignedInPage<'_> {
+    fn lede(&self) -> String {
+        match self.client {
+            Some(client) => self
+                .localizer
+                .html("signed-in-lede", &[("client", client.to_owned())]),
+            None => self.localizer.html("signed-in-lede-account", &[]),
+        }
+    }
+
+    fn open(&self) -> String {
+        let client = self.client.unwrap_or_default().to_owned();
+        self.localizer
+            .text_with("signed-in-open", &[("client", client)])
+    }
 }
 
 impl PageContent for ContinuePage<'_> {

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use crate::web::{locale::Localizer, page::PageContent};
+use crate::web::{filters, locale::Localizer, page::PageContent};
 
 /// `GET /login`, and the refusal of `POST /login/email` before a flow exists.
 #[derive(Template)]
@@ -18,12 +18,16 @@ pub struct SignInPage<'a> {
     pub client: Option<&'a str>,
     /// The handle of the client's pending request.
     pub txn: Option<&'a str>,
+    /// The query that names the client to the endpoints of the forms; empty without one.
+    pub client_query: &'a str,
     pub remember_checked: bool,
     pub form_token: &'a str,
     /// The address of the signed-in user.
     pub signed_in_as: Option<&'a str>,
     /// The client asks for a fresh sign-in, which only an email gives (`prompt=login`, `max_age`).
     pub requires_fresh_sign_in: bool,
+    /// OD-10: the address that confirms a fresh sign-in by one press.
+    pub confirm_as: Option<&'a str>,
     /// The token of the form that returns to the client; none if no client's page waits.
     pub form_token_cancel: Option<&'a str>,
     /// What happened before, if nothing is wrong.
@@ -66,6 +70,11 @@ impl SignInPage<'_> {
 
     fn cancel(&self) -> String {
         cancel_text(self.localizer, self.client)
+    }
+
+    fn confirm_html(&self, email: &str) -> String {
+        self.localizer
+            .html("sign-in-confirm", &[("email", email.to_owned())])
     }
 
     fn signed_in_html(&self, email: &str) -> String {

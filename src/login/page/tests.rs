@@ -21,6 +21,7 @@ use poem::{
 use self::samples::{all_texts, developer_pages, link, login_pages, other_pages, sent, sign_in};
 use super::*;
 use crate::web::{
+    again::TryAgain,
     locale::Texts,
     page::{PageOptions, render_page},
 };
@@ -130,7 +131,15 @@ fn er_4_a_page_escapes_its_values_in_text_and_attributes() {
         parameter: Some(HOSTILE),
         next_href: Some(HOSTILE),
         next_label: Some(HOSTILE.to_owned()),
+        again: None,
         reference: Some(HOSTILE),
+    };
+    let again = ErrorPage {
+        again: Some(TryAgain::Form {
+            action: HOSTILE.to_owned(),
+            fields: vec![(HOSTILE.to_owned(), HOSTILE.to_owned())],
+        }),
+        ..ErrorPage::with_texts(&localizer, StatusCode::OK, "error-away", HOSTILE)
     };
     let on = ContinuePage {
         localizer: &localizer,
@@ -138,10 +147,11 @@ fn er_4_a_page_escapes_its_values_in_text_and_attributes() {
     };
     let site = PageOptions::default();
     for html in [
-        render_page(&page, site),
-        render_page(&waiting, site),
-        render_page(&fault, site),
-        render_page(&on, site),
+        render_page(&page, &site),
+        render_page(&waiting, &site),
+        render_page(&fault, &site),
+        render_page(&again, &site),
+        render_page(&on, &site),
     ]
     .map(body)
     {
@@ -244,7 +254,8 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
         let headers = response.headers().clone();
         let policy = headers["content-security-policy"].to_str().unwrap();
         let secret_in_url = name.starts_with("link") || name.starts_with("elsewhere");
-        let referrer = if secret_in_url || name == "continue" {
+        let withheld = secret_in_url || name == "continue" || name.starts_with("dead_link");
+        let referrer = if withheld {
             "no-referrer"
         } else {
             "same-origin"
@@ -296,6 +307,7 @@ fn c4_elsewhere_has_nothing_that_consumes() {
     let html = body(render_page(
         &ElsewherePage {
             localizer: &localizer,
+            reason: ElsewhereReason::OtherBrowser,
             flow_href: None,
             restart_href: "/login",
         },

@@ -4,18 +4,17 @@ use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
 use super::{
-    sent::{Refusal, render_sent},
-    shared::{attempt_of, closed_error, render_continue, sent_path},
+    entry::{self, Refusal},
+    shared::{attempt_of, closed_error, is_of_session, render_continue},
 };
 use crate::{
     app::App,
     login::{
-        context::{RequestContext, see_other},
-        flow::{self, FlowState},
+        context::RequestContext,
+        flow::{self, Flow, FlowState},
         form::PostedForm,
         lookup::flow_id,
         page_error::{self, PageError},
-        resume::continue_path,
     },
     magic_link::{
         code,
@@ -27,7 +26,7 @@ use crate::{
 #[handler]
 pub(crate) async fn submit(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["flow", "code", "switch", "form_token"])?;
         let id = flow_id(&params)?;
@@ -39,55 +38,76 @@ pub(crate) async fn submit(Data(app): Data<&App>, request: &Request, body: Body)
             allow_null_origin: false,
         };
         if let Err(error) = context.check_form(app, request, &form) {
-            return recover_stale_form(app, &context, request, id, error).await;
+            let entered = params.optional("code").ok().flatten().unwrap_or_default();
+            return match recover_stale_form(app, &context, request, id, error).await? {
+                Recovered::Continue(flow) => Ok(render_continue(&context, &flow)),
+                Recovered::Again(flow) => {
+                    Ok(entry::refuse(&context, &flow, Refusal::OtherTab, entered))
+                }
+            };
         }
         let entered = params.optional("code")?.unwrap_or_default();
         let attempt = attempt_of(app, &context, &params)?;
         let tx = app.db.begin().await?;
         let outcome = code::consume(&tx, id, entered, &attempt).await?;
         tx.commit().await?;
-        respond(app, &context, outcome).await
+        if let Some(flow) = outcome.flow() {
+            context.follow_flow(app, flow);
+        }
+        respond(&context, outcome, entered)
     })
     .await
 }
 
-async fn respond(
-    app: &App,
+fn respond(
     context: &RequestContext,
     outcome: ConsumeOutcome,
+    entered: &str,
 ) -> Result<Response, PageError> {
     match outcome {
         ConsumeOutcome::SignedIn(signed_in, flow) => {
             Ok(context.with_sign_in_cookies(render_continue(context, &flow), &signed_in))
         }
         ConsumeOutcome::ConfirmSwitch(flow) => {
-            render_sent(app, context, &flow, Some(Refusal::SwitchNotConfirmed)).await
+            let refusal = Refusal::SwitchNotConfirmed;
+            Ok(entry::refuse(context, &flow, refusal, entered))
         }
+        ConsumeOutcome::Refused {
+            reason: ConsumeRefusal::SignIn(_),
+            ..
+        } => Err(PageError::SignInRefused),
         ConsumeOutcome::Refused {
             flow: Some(flow),
             reason,
-        } if flow.state == FlowState::Open => {
-            let refusal = match reason {
-                ConsumeRefusal::NoTriesLeft => Refusal::NoTriesLeft,
-                _ => Refusal::WrongCode,
-            };
-            render_sent(app, context, &flow, Some(refusal)).await
-        }
+        } if flow.state == FlowState::Open && reason != ConsumeRefusal::Expired => Ok(
+            entry::refuse(context, &flow, Refusal::of_code(reason), entered),
+        ),
+        ConsumeOutcome::Refused {
+            flow: Some(flow), ..
+        } if is_of_session(context, &flow) => Ok(render_continue(context, &flow)),
         ConsumeOutcome::Refused { flow, .. } => Err(closed_error(flow.as_deref())),
         ConsumeOutcome::OtherHolder => Err(PageError::SignInExpired),
     }
 }
 
+/// Where the form of another tab leads.
+enum Recovered {
+    /// The sign-in completed this flow.
+    Continue(Flow),
+    /// The flow still waits.
+    Again(Flow),
+}
+
 /// Handles a code form that was open in another tab while its browser signed in: the sign-in replaced
-/// the cookie that the form's token is bound to (BS-04). Nothing in the form is used. If that sign-in
-/// completed this flow, the user continues; if the flow still waits, the user gets a fresh form.
+/// the cookie that the form's token is bound to (BS-04). Nothing in the form is used, and what was
+/// entered comes back in a fresh one.
 async fn recover_stale_form(
     app: &App,
     context: &RequestContext,
     request: &Request,
     id: Uuid,
     error: PageError,
-) -> Result<Response, PageError> {
+) -> Result<Recovered, PageError> {
     let (PageError::InvalidForm, Some(session)) = (&error, context.session_id()) else {
         return Err(error);
     };
@@ -95,10 +115,8 @@ async fn recover_stale_form(
         return Err(error);
     }
     match flow::find(app.db.read(), id).await? {
-        Some(flow) if flow.session_id == Some(session) => Ok(see_other(&continue_path(id))),
-        Some(flow) if flow::is_held_by(&flow, &context.holder()) => {
-            Ok(see_other(&sent_path(&flow)))
-        }
+        Some(flow) if flow.session_id == Some(session) => Ok(Recovered::Continue(flow)),
+        Some(flow) if flow::is_held_by(&flow, &context.holder()) => Ok(Recovered::Again(flow)),
         _ => Err(error),
     }
 }

@@ -6,23 +6,26 @@ use poem::{
     web::{Data, Path},
 };
 
-use super::shared::{attempt_of, closed_error, other_user, render_continue};
+use super::shared::{attempt_of, is_of_session, other_user, render_continue, sent_path};
 use crate::{
     app::App,
     login::{
-        context::RequestContext,
-        flow::{Flow, FlowState},
+        client_home::home_of,
+        context::{RequestContext, see_other},
+        flow::{self, Flow, FlowState},
         form::PostedForm,
-        page::{ElsewherePage, LinkMode, LinkPage},
+        page::{DeadLinkPage, DeadLinkReason, ElsewherePage, ElsewhereReason, LinkMode, LinkPage},
         page_error::{self, PageError},
+        resume::{continue_path, restart_path, stay_path},
     },
     magic_link::{
-        consume::ConsumeOutcome,
-        link::{self, find_held_flow, is_usable},
+        consume::{ConsumeOutcome, ConsumeRefusal},
+        link::{self, LinkState},
     },
     secret::Plain,
     telemetry::metrics,
-    web::{page::render_page, params::Params},
+    user,
+    web::{csrf, page::render_page, params::Params},
 };
 
 /// `GET /login/link/{token}`.
@@ -33,19 +36,27 @@ pub(crate) async fn show(
     request: &Request,
 ) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let link = Plain::parse(&token);
-        let flow = match &link {
-            Some(link) => find_held_flow(&app.db, link, &context.holder()).await?,
-            None => None,
+        let mut context = RequestContext::load(app, request, "").await?;
+        let state = find_state(app, &context, &token).await?;
+        let flow = match state {
+            LinkState::Live(flow) => flow,
+            LinkState::Dead(flow) if is_of_session(&context, &flow) => {
+                return Ok(see_other(&continue_path(&flow)));
+            }
+            LinkState::Dead(flow) => {
+                if flow::is_held_by(&flow, &context.holder()) {
+                    context.follow_flow(app, &flow);
+                }
+                return Ok(render_dead(app, &context, Some(&flow)));
+            }
+            LinkState::Unknown => return Ok(render_dead(app, &context, None)),
         };
-        metrics::opened(flow.is_some());
-        let (Some(link), Some(flow)) = (link, flow) else {
-            return Ok(render_elsewhere(&context));
-        };
-        if !is_usable(&app.db, &flow, &link).await? {
-            return Err(closed_error(Some(&flow)));
+        let is_own = flow::is_held_by(&flow, &context.holder());
+        metrics::opened(is_own);
+        if !is_own {
+            return render_elsewhere(app, &context).await;
         }
+        context.follow_flow(app, &flow);
         let is_prefetch =
             request.header("sec-purpose").is_some() || request.header("purpose").is_some();
         render_link(app, &context, &flow, &token, !is_prefetch).await
@@ -58,7 +69,13 @@ pub(crate) async fn show(
 pub(crate) async fn show_without_token(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
-        Ok(render_elsewhere(&context))
+        // A browser that waits for an email gets on in its waiting page, whatever the link was.
+        let now = app.clock().now();
+        let own = flow::latest_open(app.db.read(), context.pre.hash(), now).await?;
+        match own.filter(|_| context.requester().browser.is_some()) {
+            Some(flow) => Ok(see_other(&sent_path(&flow))),
+            None => render_elsewhere(app, &context).await,
+        }
     })
     .await
 }
@@ -72,7 +89,7 @@ pub(crate) async fn submit(
     body: Body,
 ) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["switch", "form_token"])?;
         let form = PostedForm {
@@ -81,14 +98,19 @@ pub(crate) async fn submit(
             context: &token,
             allow_null_origin: true,
         };
-        context.check_form(app, request, &form)?;
+        if let Err(error) = context.check_form(app, request, &form) {
+            return recover_link_form(app, &context, request, &token, error).await;
+        }
         let Some(link) = Plain::parse(&token) else {
-            return Ok(render_elsewhere(&context));
+            return Ok(render_dead(app, &context, None));
         };
         let attempt = attempt_of(app, &context, &params)?;
         let tx = app.db.begin().await?;
         let outcome = link::consume(&tx, &link.hash(), None, &attempt).await?;
         tx.commit().await?;
+        if let Some(flow) = outcome.flow() {
+            context.follow_flow(app, flow);
+        }
         match outcome {
             ConsumeOutcome::SignedIn(signed_in, flow) => {
                 Ok(context.with_sign_in_cookies(render_continue(&context, &flow), &signed_in))
@@ -98,8 +120,15 @@ pub(crate) async fn submit(
                 page.set_status(StatusCode::CONFLICT);
                 Ok(page)
             }
-            ConsumeOutcome::OtherHolder => Ok(render_elsewhere(&context)),
-            ConsumeOutcome::Refused { flow, .. } => Err(closed_error(flow.as_deref())),
+            ConsumeOutcome::OtherHolder => render_elsewhere(app, &context).await,
+            ConsumeOutcome::Refused {
+                reason: ConsumeRefusal::SignIn(_),
+                ..
+            } => Err(PageError::SignInRefused),
+            ConsumeOutcome::Refused {
+                flow: Some(flow), ..
+            } if is_of_session(&context, &flow) => Ok(render_continue(&context, &flow)),
+            ConsumeOutcome::Refused { flow, .. } => Ok(render_dead(app, &context, flow.as_deref())),
         }
     })
     .await
@@ -125,24 +154,111 @@ async fn render_link(
         action_path: &format!("/login/link/{token}"),
         form_token: &context.form_token(app, "link", token),
         email_masked: &mask_address(&flow.canonical),
+        stay_href: &stay_path(flow),
     };
     let options = context.page_options_for_client(flow.client_id.as_deref());
     Ok(render_page(&page, options))
 }
 
-/// Renders the same page for a link of another browser, an unknown one and a malformed one: it does not
-/// reveal which it is (C4).
-fn render_elsewhere(context: &RequestContext) -> Response {
+async fn find_state(
+    app: &App,
+    context: &RequestContext,
+    token: &str,
+) -> Result<LinkState, PageError> {
+    match Plain::parse(token) {
+        Some(link) => Ok(link::state_of(&app.db, &link, &context.holder()).await?),
+        None => Ok(LinkState::Unknown),
+    }
+}
+
+/// Handles the form of a link page that another tab left behind (ST-04), and that of a browser which does
+/// not say which page sent it (ST-06). Nothing in the form is used.
+async fn recover_link_form(
+    app: &App,
+    context: &RequestContext,
+    request: &Request,
+    token: &str,
+    error: PageError,
+) -> Result<Response, PageError> {
+    let PageError::InvalidForm = error else {
+        return Err(error);
+    };
+    let (LinkState::Live(flow) | LinkState::Dead(flow)) = find_state(app, context, token).await?
+    else {
+        return Err(error);
+    };
+    let is_own = flow::is_held_by(&flow, &context.holder());
+    if csrf::is_from_own_page(request, &app.public_url, true) {
+        if is_of_session(context, &flow) {
+            return Ok(render_continue(context, &flow));
+        }
+        if is_own && context.current.is_some() {
+            return Ok(see_other(&format!("/login/link/{token}")));
+        }
+    } else if is_own && csrf::names_no_page(request) {
+        let page = ElsewherePage {
+            localizer: &context.localizer,
+            reason: ElsewhereReason::OldBrowser,
+            flow_href: Some(&sent_path(&flow)),
+            restart_href: &restart_path(&flow),
+        };
+        return Ok(render_page(&page, &context.page_options));
+    }
+    Err(error)
+}
+
+/// Renders the page for a live link of another browser: it reveals nothing of it (C4).
+async fn render_elsewhere(app: &App, context: &RequestContext) -> Result<Response, PageError> {
+    let now = app.clock().now();
+    let own = flow::latest_open(app.db.read(), context.pre.hash(), now).await?;
+    let own = own.as_ref().map(sent_path);
     let page = ElsewherePage {
         localizer: &context.localizer,
-        flow_href: None,
+        reason: ElsewhereReason::OtherBrowser,
+        flow_href: own.as_deref(),
         restart_href: "/login",
     };
-    render_page(&page, context.page_options)
+    Ok(render_page(&page, &context.page_options))
+}
+
+/// OD-12: renders the page for a dead link. It leads to a new email in the browser that started the
+/// sign-in, and elsewhere to the client or to a new sign-in.
+fn render_dead(app: &App, context: &RequestContext, flow: Option<&Flow>) -> Response {
+    let localizer = &context.localizer;
+    let own = flow
+        .filter(|flow| flow.state == FlowState::Open && flow::is_held_by(flow, &context.holder()));
+    let home = home_of(
+        &context.config,
+        flow.and_then(|flow| flow.client_id.as_deref()),
+    );
+    let (next_href, next_label) = match (own, home) {
+        (Some(flow), _) if flow.expires_at > app.clock().now() => {
+            (sent_path(flow), localizer.text("dead-link-resend"))
+        }
+        (Some(flow), _) => (restart_path(flow), localizer.text("error-start-over")),
+        (None, Some((home, client))) => (
+            home.as_str().to_owned(),
+            localizer.text_with("error-to-client", &[("client", client)]),
+        ),
+        (None, None) => ("/login".to_owned(), localizer.text("error-start-over")),
+    };
+    let page = DeadLinkPage {
+        localizer,
+        reason: match flow.map(|flow| flow.state) {
+            None => DeadLinkReason::Unknown,
+            Some(FlowState::Consumed) => DeadLinkReason::Used,
+            Some(FlowState::Open | FlowState::Ended) => DeadLinkReason::Expired,
+        },
+        minutes: context.config.magic_link.lifetime_seconds.div_ceil(60),
+        next_href: &next_href,
+        next_label: &next_label,
+    };
+    render_page(&page, &context.page_options)
 }
 
 /// `a…@example.com`: enough for the owner to recognise, and little for a bystander to read.
 fn mask_address(canonical: &str) -> String {
-    let (local, domain) = canonical.split_once('@').unwrap_or((canonical, ""));
+    let shown = user::shown(canonical);
+    let (local, domain) = shown.split_once('@').unwrap_or((&shown, ""));
     format!("{}…@{domain}", local.chars().take(1).collect::<String>())
 }

@@ -5,11 +5,12 @@ use poem::Response;
 use crate::{
     app::App,
     login::{
+        client_home::with_client,
         context::RequestContext,
         flow::{Flow, FlowState},
         page::ContinuePage,
         page_error::PageError,
-        resume::continue_path,
+        resume::{continue_path, restart_path},
     },
     magic_link::consume::ConsumeAttempt,
     user,
@@ -18,7 +19,8 @@ use crate::{
 
 /// Returns the path of the waiting page of a flow.
 pub(super) fn sent_path(flow: &Flow) -> String {
-    format!("/login/sent?flow={}", flow.id)
+    let path = format!("/login/sent?flow={}", flow.id);
+    with_client(&path, flow.client_id.as_deref())
 }
 
 /// Returns the attempt that this browser makes by a form.
@@ -43,7 +45,7 @@ pub(super) fn attempt_of<'a>(
 pub(super) fn render_continue(context: &RequestContext, flow: &Flow) -> Response {
     let page = ContinuePage {
         localizer: &context.localizer,
-        href: &continue_path(flow.id),
+        href: &continue_path(flow),
     };
     render_page(
         &page,
@@ -54,11 +56,18 @@ pub(super) fn render_continue(context: &RequestContext, flow: &Flow) -> Response
 /// Returns why a flow accepts nothing any more: it was used, perhaps by this user in another window, or
 /// it has expired.
 pub(super) fn closed_error(flow: Option<&Flow>) -> PageError {
-    if flow.is_some_and(|flow| flow.state == FlowState::Consumed) {
-        PageError::AlreadyUsed
-    } else {
-        PageError::SignInExpired
+    match flow {
+        Some(flow) if flow.state == FlowState::Consumed => PageError::AlreadyUsed,
+        Some(flow) if flow.state == FlowState::Open => PageError::FlowExpired(restart_path(flow)),
+        _ => PageError::SignInExpired,
     }
+}
+
+/// Returns whether the sign-in of this browser's session used the flow: its link and code lead on then,
+/// however late they are (OD-9).
+pub(super) fn is_of_session(context: &RequestContext, flow: &Flow) -> bool {
+    let session = context.session_id();
+    flow.state == FlowState::Consumed && session.is_some() && flow.session_id == session
 }
 
 /// Returns the address of the user who is signed in in this browser, if it is not the flow's user (C7).
@@ -74,5 +83,5 @@ pub(super) async fn other_user(
         return Ok(None);
     }
     let address = user::primary_address(app.db.read(), current.user.id).await?;
-    Ok(address.map(|row| row.email))
+    Ok(address.map(|row| user::shown(&row.email)))
 }

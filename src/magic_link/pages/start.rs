@@ -1,5 +1,7 @@
 //! `POST /login/email`: requests an email, or another one within a flow.
 
+use std::time::Duration;
+
 use poem::{
     Body, Request, Response, handler,
     http::{StatusCode, header},
@@ -7,25 +9,28 @@ use poem::{
 };
 
 use super::{
-    sent::{Refusal, render_sent},
+    entry::{self, Refusal},
     shared::sent_path,
 };
 use crate::{
     app::App,
     error::InfraError,
     login::{
+        client_home::with_client,
         context::{RequestContext, see_other},
         form::PostedForm,
-        lookup::{flow_id, require_pending, require_pending_link},
+        lookup::{find_pending, flow_id, follow_sign_in, require_pending, require_pending_link},
+        page::ContinuePage,
         page_error::{self, PageError},
         pending::PendingRequest,
         pending_link::PendingLink,
+        resume,
         sign_in::{self, SignInView},
     },
     magic_link::request::{self, ResendOutcome, ResendRequest, SignInRequest, StartOutcome},
     secret::Plain,
-    user::Address,
-    web::params::Params,
+    user::{Address, EntryError},
+    web::{csrf, locale::Localizer, page::render_page, params::Params},
 };
 
 #[handler]
@@ -35,13 +40,14 @@ pub(crate) async fn request_email(
     body: Body,
 ) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["email", "remember", "txn", "link", "flow", "form_token"])?;
         if params.contains("flow") && !params.contains("email") {
+            follow_sign_in(app, &mut context, &params).await;
             return resend(app, request, &context, &params).await;
         }
-        start(app, request, &context, &params).await
+        start(app, request, &mut context, &params).await
     })
     .await
 }
@@ -49,7 +55,7 @@ pub(crate) async fn request_email(
 async fn start(
     app: &App,
     request: &Request,
-    context: &RequestContext,
+    context: &mut RequestContext,
     params: &Params,
 ) -> Result<Response, PageError> {
     let txn = params.optional_within("txn", 43)?;
@@ -59,11 +65,14 @@ async fn start(
         context: txn.unwrap_or_default(),
         allow_null_origin: false,
     };
-    context.check_form(app, request, &form)?;
-    let mut pending = require_pending(app, context, txn).await?;
-    if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
-        pending.remember_origin(&handle);
+    if let Err(error) = context.check_form(app, request, &form) {
+        return recover_stale_form(app, context, request, txn, error).await;
     }
+    let pending = pending_of_form(app, context, txn).await?;
+    if let Some(pending) = &pending {
+        context.follow(app, pending);
+    }
+    let context = &*context;
     let link = params.optional_within("link", 43)?;
     let linking = require_pending_link(app, context, link).await?;
     let entered = params.optional("email")?.unwrap_or_default();
@@ -77,8 +86,12 @@ async fn start(
         linking: linking.as_ref(),
         ..SignInView::default()
     };
-    let Ok(address) = Address::parse(entered, context.config.magic_link.allow_eai) else {
-        return render_refused(app, context, view, "sign-in-error-email").await;
+    let address = match Address::parse_entered(entered, context.config.magic_link.allow_eai) {
+        Ok(address) => address,
+        Err(error) => {
+            let text = entry_error_text(&context.localizer, error);
+            return render_refused(app, context, view, text).await;
+        }
     };
     let request = SignInRequest {
         holder: context.holder(),
@@ -95,15 +108,67 @@ async fn start(
         StartOutcome::Accepted(flow) => {
             Ok(context.with_pre_login_cookie(see_other(&sent_path(&flow))))
         }
-        StartOutcome::RateLimited(wait) => {
-            let mut page = render_refused(app, context, view, "sign-in-error-busy").await?;
-            page.set_status(StatusCode::TOO_MANY_REQUESTS);
-            let seconds = wait.as_secs().max(1);
-            page.headers_mut()
-                .insert(header::RETRY_AFTER, seconds.into());
-            Ok(page)
-        }
+        StartOutcome::RateLimited(wait) => render_busy(app, context, view, wait).await,
     }
+}
+
+/// Renders the page for a network that sent too many requests.
+async fn render_busy(
+    app: &App,
+    context: &RequestContext,
+    view: SignInView<'_>,
+    wait: Duration,
+) -> Result<Response, PageError> {
+    let text = context.localizer.text("sign-in-error-busy");
+    let mut page = render_refused(app, context, view, text).await?;
+    page.set_status(StatusCode::TOO_MANY_REQUESTS);
+    let seconds = wait.as_secs().max(1);
+    page.headers_mut()
+        .insert(header::RETRY_AFTER, seconds.into());
+    Ok(page)
+}
+
+/// Returns the client's request of a form, which remembers the handle that it had there.
+async fn pending_of_form(
+    app: &App,
+    context: &RequestContext,
+    txn: Option<&str>,
+) -> Result<Option<PendingRequest>, PageError> {
+    let mut pending = require_pending(app, context, txn).await?;
+    if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
+        pending.remember_origin(&handle);
+    }
+    Ok(pending)
+}
+
+/// ST-04: a form that another tab left behind, in a browser that has signed in meanwhile, goes on to its
+/// client with the session that is there. Nothing in the form is used.
+async fn recover_stale_form(
+    app: &App,
+    context: &RequestContext,
+    request: &Request,
+    txn: Option<&str>,
+    error: PageError,
+) -> Result<Response, PageError> {
+    let is_stale = matches!(error, PageError::InvalidForm)
+        && context.current.is_some()
+        && csrf::is_from_own_page(request, &app.public_url, false);
+    if !is_stale {
+        return Err(error);
+    }
+    let path = match (txn, find_pending(app, context, txn).await?) {
+        (Some(txn), Some(pending)) => {
+            let path = format!("{}?txn={txn}", pending.resumed_by.resume_path());
+            with_client(&path, Some(&pending.client_id))
+        }
+        (Some(_), None) => return resume::lead_on_without_request(context, request),
+        (None, _) => "/account".to_owned(),
+    };
+    let page = ContinuePage {
+        localizer: &context.localizer,
+        href: &path,
+    };
+    Ok(render_page(&page, &context.page_options))
 }
 
 /// Renders the sign-in page again, with what the user entered and the text of an error.
@@ -111,10 +176,31 @@ async fn render_refused(
     app: &App,
     context: &RequestContext,
     view: SignInView<'_>,
-    key: &str,
+    text: String,
 ) -> Result<Response, PageError> {
-    let error = Some(context.localizer.text(key));
+    let error = Some(text);
     sign_in::render(app, context, SignInView { error, ..view }).await
+}
+
+/// OC-7, OD-13: says what is wrong with an address, and which character.
+fn entry_error_text(localizer: &Localizer, error: EntryError) -> String {
+    let with_character = |key: &str, c: char| {
+        let is_visible = c.is_ascii_graphic() || c.is_alphanumeric();
+        let shown = match is_visible {
+            true => c.to_string(),
+            false => format!("U+{:04X}", u32::from(c)),
+        };
+        localizer.text_with(key, &[("character", shown)])
+    };
+    match error {
+        EntryError::Empty => localizer.text("sign-in-error-empty"),
+        EntryError::NoAt => localizer.text("sign-in-error-at"),
+        EntryError::SeveralAts => localizer.text("sign-in-error-several"),
+        EntryError::Space => localizer.text("sign-in-error-space"),
+        EntryError::Character(c) => with_character("sign-in-error-character", c),
+        EntryError::Letter(c) => with_character("sign-in-error-letter", c),
+        EntryError::Address(_) => localizer.text("sign-in-error-email"),
+    }
 }
 
 fn destination_json(pending: Option<&PendingRequest>) -> Result<Option<String>, InfraError> {
@@ -158,9 +244,9 @@ async fn resend(
         caller: &context.caller,
     };
     match request::resend(app, &context.config, request).await? {
-        ResendOutcome::Accepted(flow) => Ok(see_other(&sent_path(&flow))),
+        ResendOutcome::Accepted(flow) => Ok(context.without_entry(see_other(&sent_path(&flow)))),
         ResendOutcome::CoolingDown(flow) => {
-            render_sent(app, context, &flow, Some(Refusal::CoolingDown)).await
+            Ok(entry::refuse(context, &flow, Refusal::CoolingDown, ""))
         }
         ResendOutcome::RateLimited(wait) => Err(PageError::TooManyRequests(wait)),
         ResendOutcome::UnknownFlow => Err(PageError::SignInExpired),

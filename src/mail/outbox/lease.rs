@@ -1,23 +1,35 @@
 //! Leases on outbox rows: which worker may try a row, and how an attempt changes it.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use entity::mail_outbox::{Column, Entity, Model, State};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    Statement, sea_query::Expr,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QuerySelect as _, QueryTrait as _, Statement,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use uuid::Uuid;
 
+use super::share::DueEmail;
 use crate::{
     clock::Time,
     db::{Db, Tx},
     error::InfraError,
-    mail::{DeliveryAttempt, DeliveryOutcome},
+    mail::{DeliveryAttempt, DeliveryOutcome, Observation},
 };
+
+/// The class of an email that the ceiling holds.
+pub(super) const HELD: &str = "ceiling";
+/// The class of an email that waits because the breaker of its domain is open.
+pub(super) const BREAKER: &str = "domain down";
+/// The class of an email that waits because our mail server does not work, and was not tried yet.
+pub(super) const RELAY: &str = "session down";
 
 /// How long a worker may hold a row.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
+
+/// The delay before the next attempt, after our mail server failed.
+const RELAY_DELAY: Duration = Duration::from_secs(5);
 
 /// The delay before the next attempt, after so many attempts (G3).
 pub(super) const fn retry_delay(attempts: i32) -> Duration {
@@ -30,52 +42,96 @@ pub(super) const fn retry_delay(attempts: i32) -> Duration {
     })
 }
 
-/// Leases up to `limit` due rows to `owner`, oldest first. The attempt counts from here, so that a row
-/// which brings the process down is tried ever less often.
-pub(super) async fn lease_due(
+/// Leases these rows, without those that another worker has leased meanwhile.
+pub(super) async fn lease(
     db: &Db,
     owner: Uuid,
-    limit: usize,
-) -> Result<Vec<Model>, InfraError> {
-    if limit == 0 || !is_any_due(db).await? {
-        return Ok(Vec::new());
-    }
+    picked: Vec<DueEmail>,
+) -> Result<Vec<(Model, DueEmail)>, InfraError> {
     let tx = db.begin().await?;
-    // Materialised: PostgreSQL may otherwise run the inner query more than once and lock more than its limit.
-    let sql = format!(
-        "WITH due AS MATERIALIZED (SELECT id FROM mail_outbox WHERE state = 'queued' AND due_at <= $1 \
-         AND lease_until <= $1 ORDER BY due_at LIMIT $2{}) \
-         UPDATE mail_outbox SET lease_owner = $3, lease_until = $4, attempts = attempts + 1 \
-         WHERE id IN (SELECT id FROM due) RETURNING *",
-        skip_locked(&tx)
-    );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let values = [
-        tx.now.0.into(),
-        limit.into(),
-        owner.into(),
-        (tx.now + LEASE).0.into(),
-    ];
-    let rows = Entity::find()
-        .from_raw_sql(statement(&tx, sql, values))
-        .all(tx.conn())
-        .await?;
-    tx.commit().await?;
-    Ok(rows)
-}
-
-/// Looks for a due row without a transaction: a poll that finds none never waits for SQLite's only writer.
-async fn is_any_due(db: &Db) -> Result<bool, InfraError> {
-    let now = db.clock().now();
-    let due = Entity::find()
+    let mut free = Entity::find()
         .select_only()
         .column(Column::Id)
-        // In the words of the partial index: with a bound value the planner might not use it.
+        .filter(Column::Id.is_in(picked.iter().map(|email| email.id)))
+        .filter(Column::State.eq(State::Queued))
+        .filter(Column::LeaseUntil.lte(tx.now));
+    if tx.is_postgres() {
+        free = free.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    let rows = Entity::update_many()
+        .col_expr(Column::LeaseOwner, Expr::value(Some(owner)))
+        .col_expr(Column::LeaseUntil, Expr::value(tx.now + LEASE))
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .filter(Column::Id.in_subquery(free.into_query()))
+        .exec_with_returning(tx.conn())
+        .await?;
+    tx.commit().await?;
+    let mut rows: HashMap<Uuid, Model> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let with_row = |email: DueEmail| Some((rows.remove(&email.id)?, email));
+    Ok(picked.into_iter().filter_map(with_row).collect())
+}
+
+/// Lets emails wait while the breaker of their domain is open, and says so in their rows.
+pub(super) async fn postpone(db: &Db, ids: &[Uuid], until: Time) -> Result<(), InfraError> {
+    let tx = db.begin().await?;
+    Entity::update_many()
+        .col_expr(Column::DueAt, Expr::value(until))
+        .col_expr(
+            Column::LastError,
+            Expr::cust("COALESCE(last_error, 'domain down')"),
+        )
+        .filter(Column::Id.is_in(ids.iter().copied()))
         .filter(Expr::cust("state = 'queued'"))
-        .filter(Column::DueAt.lte(now))
-        .filter(Column::LeaseUntil.lte(now))
-        .limit(1);
-    Ok(due.into_tuple::<Uuid>().one(db.read()).await?.is_some())
+        .filter(Column::DueAt.lt(until))
+        .filter(Column::LeaseUntil.lte(tx.now))
+        .exec(tx.conn())
+        .await?;
+    tx.commit().await
+}
+
+/// Lets the emails of a domain that responds again wait no longer.
+pub(super) async fn release_domain(db: &Db, domain: &str) -> Result<(), InfraError> {
+    let tx = db.begin().await?;
+    Entity::update_many()
+        .col_expr(Column::DueAt, Expr::value(tx.now))
+        .filter(Expr::cust("state = 'queued'"))
+        .filter(Column::Domain.eq(domain))
+        .filter(Column::DueAt.gt(tx.now))
+        .filter(Column::LastError.eq(BREAKER))
+        .exec(tx.conn())
+        .await?;
+    tx.commit().await
+}
+
+/// Why all due emails of a kind wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiting {
+    /// Our mail server does not work. Emails stay due, so that each may probe.
+    Relay,
+    /// What the ceiling held before waits further.
+    Ceiling(Time),
+}
+
+/// Says in the rows of due emails that they wait, by one statement. Returns how many it changed.
+pub(super) async fn mark_waiting(db: &Db, waiting: Waiting) -> Result<u64, InfraError> {
+    let tx = db.begin().await?;
+    let update = match waiting {
+        Waiting::Relay => Entity::update_many()
+            .col_expr(Column::LastError, Expr::value(RELAY))
+            .filter(Column::LastError.is_null()),
+        Waiting::Ceiling(until) => Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(until))
+            .filter(Column::LastError.eq(HELD))
+            .filter(Column::GiveUpAt.gte(until)),
+    };
+    let marked = update
+        .filter(Expr::cust("state = 'queued'"))
+        .filter(Column::DueAt.lte(tx.now))
+        .filter(Column::LeaseUntil.lte(tx.now))
+        .exec(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(marked.rows_affected)
 }
 
 /// Renews the lease for the attempt that starts now. Returns `false` if the lease was lost.
@@ -95,12 +151,18 @@ pub(super) enum Disposition {
 }
 
 impl Disposition {
-    fn after(tx: &Tx, row: &Model, outcome: DeliveryOutcome) -> Self {
-        match outcome {
+    fn after(tx: &Tx, row: &Model, attempt: &DeliveryAttempt) -> Self {
+        match attempt.outcome {
             DeliveryOutcome::Accepted => Self::Sent,
             DeliveryOutcome::Refused => Self::Dropped,
             DeliveryOutcome::Deferred | DeliveryOutcome::InDoubt => {
-                let due_at = tx.now + retry_delay(row.attempts);
+                // The breaker of the mail server spaces the attempts, so that they go on soon after
+                // it works again.
+                let delay = match attempt.observation {
+                    Observation::RelayFailed => RELAY_DELAY,
+                    _ => retry_delay(row.attempts),
+                };
+                let due_at = tx.now + delay;
                 if due_at > row.give_up_at {
                     Self::Dropped
                 } else {
@@ -118,7 +180,7 @@ pub(super) async fn record_attempt(
     row: &Model,
     attempt: &DeliveryAttempt,
 ) -> Result<Option<Disposition>, InfraError> {
-    let disposition = Disposition::after(tx, row, attempt.outcome);
+    let disposition = Disposition::after(tx, row, attempt);
     let failed = attempt.outcome != DeliveryOutcome::Accepted;
     let error = failed.then(|| attempt.class.clone());
     let is_recorded = match disposition {
@@ -136,6 +198,26 @@ pub(super) async fn record_attempt(
         }
     };
     Ok(is_recorded.then_some(disposition))
+}
+
+/// Lets a row wait that is not sent now although nothing is wrong with it: it stays a first attempt.
+/// Returns `false` if there is no time left to wait, or the lease was lost.
+pub(super) async fn hold_row(tx: &Tx, row: &Model, until: Time) -> Result<bool, InfraError> {
+    if until > row.give_up_at {
+        return Ok(false);
+    }
+    update_leased(tx, row, |update| {
+        update
+            .col_expr(Column::DueAt, Expr::value(until))
+            .col_expr(Column::Attempts, Expr::value(row.attempts - 1))
+            .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
+            .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))
+            .col_expr(
+                Column::LastError,
+                Expr::cust("COALESCE(last_error, 'ceiling')"),
+            )
+    })
+    .await
 }
 
 /// Moves a leased row to its final state. Returns `false` if the lease was lost.

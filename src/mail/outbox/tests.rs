@@ -8,6 +8,7 @@
 
 mod attempts;
 mod contents;
+mod fairness;
 mod smtp_sink;
 mod workers;
 
@@ -20,10 +21,10 @@ use std::{
     time::Instant,
 };
 
-use sea_orm::{ConnectionTrait as _, QueryOrder as _};
+use sea_orm::{ConnectionTrait as _, QueryOrder as _, sea_query::Expr};
 use tokio::sync::{Notify, oneshot};
 
-use super::{lease::*, *};
+use super::{ceiling::Ceiling, dispatch::Dispatcher, due::DueQueue, lease::*, share::Shares, *};
 use crate::{
     clock::Clock,
     config::{self, SmtpTls},
@@ -72,6 +73,10 @@ impl Composer for RecordingComposer {
         })
     }
 
+    fn has_account<'a>(&'a self, _: &'a Db, canonical: &'a str) -> TxFuture<'a, bool> {
+        Box::pin(async move { Ok(canonical.starts_with("known")) })
+    }
+
     fn record_outcome<'a>(
         &'a self,
         _: &'a Tx,
@@ -101,6 +106,7 @@ struct TestOutbox {
     composer: Arc<RecordingComposer>,
     notify: Arc<Notify>,
     transport: Transport,
+    ceiling: Mutex<CeilingSettings>,
     _dir: TempDir,
 }
 
@@ -158,6 +164,10 @@ impl TestOutbox {
             composer: Arc::default(),
             notify: Arc::default(),
             transport,
+            ceiling: Mutex::new(CeilingSettings {
+                least: 600_000,
+                times_normal: 20,
+            }),
             _dir: TempDir(dir),
         }
     }
@@ -168,6 +178,12 @@ impl TestOutbox {
 
     async fn enqueue_as(&self, to: &str, withheld: bool) {
         let tx = self.db.begin().await.unwrap();
+        self.enqueue_in(&tx, to, withheld).await;
+        tx.commit().await.unwrap();
+        self.notify.notify_one();
+    }
+
+    async fn enqueue_in(&self, tx: &Tx, to: &str, withheld: bool) {
         let new = NewEmail {
             kind: EmailKind::SignIn,
             flow_id: Some(secret::public_id()),
@@ -177,10 +193,15 @@ impl TestOutbox {
             give_up_at: tx.now + 20 * MINUTE,
             about: None,
             withheld,
+            known_device: false,
+            network: if to.starts_with("stall") {
+                "192.0.2.1"
+            } else {
+                "198.51.100.1"
+            }
+            .to_owned(),
         };
-        enqueue(&tx, new).await.unwrap();
-        tx.commit().await.unwrap();
-        self.notify.notify_one();
+        enqueue(tx, new).await.unwrap();
     }
 
     fn worker(&self) -> RunningWorker {
@@ -190,6 +211,7 @@ impl TestOutbox {
             transport: self.transport.clone(),
             notify: Arc::clone(&self.notify),
             concurrency: 8,
+            ceiling: *self.ceiling.lock().unwrap(),
             drain: Duration::from_secs(3),
         };
         let (stop, stopped) = oneshot::channel();
@@ -245,6 +267,27 @@ impl TestOutbox {
         let outcomes = self.wait_for_outcomes(before + 1).await;
         worker.stop().await;
         outcomes[before].1
+    }
+}
+
+/// Leases what is due, as a worker with many slots.
+async fn lease_all(db: &Db, owner: Uuid) -> Vec<OutboxRow> {
+    let leased = dispatcher(db, owner, 40).lease_due(40).await.unwrap();
+    leased.rows.into_iter().map(|(row, _)| row).collect()
+}
+
+/// A worker's look at the outbox, with so many slots.
+fn dispatcher(db: &Db, owner: Uuid, slots: usize) -> Dispatcher {
+    Dispatcher {
+        db: db.clone(),
+        owner,
+        composer: Arc::<RecordingComposer>::default(),
+        ceiling: Arc::new(Ceiling::new(CeilingSettings {
+            least: 600_000,
+            times_normal: 20,
+        })),
+        shares: Shares::new(slots, db.clock().clone()),
+        queue: DueQueue::default(),
     }
 }
 

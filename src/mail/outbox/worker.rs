@@ -23,10 +23,18 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::lease::{
-    Disposition, finish_row, lease_due, record_attempt, release_leases, renew_lease,
+use super::{
+    ceiling::{Ceiling, CeilingSettings},
+    dispatch::{Dispatcher, Leased},
+    due::DueQueue,
+    lease::{
+        Disposition, HELD, finish_row, hold_row, record_attempt, release_domain, release_leases,
+        renew_lease,
+    },
+    share::{Consequence, Shares, Slot},
 };
 use crate::{
+    clock::Time,
     db::Db,
     error::InfraError,
     mail::{Composed, Composer, DeliveryAttempt, DeliveryOutcome, Email, transport::Transport},
@@ -53,6 +61,7 @@ pub struct Worker {
     pub notify: Arc<Notify>,
     /// How many emails are tried at the same time.
     pub concurrency: usize,
+    pub ceiling: CeilingSettings,
     /// How long a stop waits for the attempts in progress.
     pub drain: Duration,
 }
@@ -63,45 +72,62 @@ impl Worker {
     /// ever more slowly and logs that once.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let owner = secret::public_id();
-        let (concurrency, drain, notify) = (self.concurrency.max(1), self.drain, self.notify);
+        let (drain, notify) = (self.drain, self.notify);
+        let shares = Shares::new(self.concurrency, self.db.clock().clone());
+        let ceiling = Arc::new(Ceiling::new(self.ceiling));
+        let mut dispatcher = Dispatcher {
+            db: self.db.clone(),
+            owner,
+            composer: Arc::clone(&self.composer),
+            ceiling: Arc::clone(&ceiling),
+            shares: shares.clone(),
+            queue: DueQueue::default(),
+        };
         let sender = Arc::new(Sender {
             db: self.db,
             composer: self.composer,
             transport: self.transport,
+            ceiling,
         });
         let mut attempts = JoinSet::new();
         let mut outage = Outage::default();
         let mut shutdown = pin!(shutdown);
         loop {
             reap(&mut attempts);
-            let free = concurrency.saturating_sub(attempts.len());
-            let pause = match lease_due(&sender.db, owner, free).await {
-                Ok(rows) => {
+            let free = shares.slots().saturating_sub(attempts.len());
+            let next = if free == 0 {
+                Ok(Leased::full())
+            } else {
+                dispatcher.lease_due(free).await
+            };
+            let (pause, is_more_waiting) = match next {
+                Ok(leased) => {
                     if free > 0 {
                         outage.end();
                     }
-                    for row in rows {
-                        attempts.spawn(deliver(Arc::clone(&sender), row));
+                    for (row, email) in leased.rows {
+                        let slot = shares.take(&email);
+                        attempts.spawn(deliver(Arc::clone(&sender), row, slot));
                     }
-                    None
+                    (None, leased.is_more_waiting)
                 }
-                Err(error) => Some(outage.next_pause(&error)),
+                Err(error) => (Some(outage.next_pause(&error)), false),
             };
-            let is_full = attempts.len() >= concurrency;
+            let is_full = attempts.len() >= shares.slots();
             tokio::select! {
                 () = &mut shutdown => break,
                 // Only time helps during an outage: a notification must not turn it into a busy loop.
                 () = sleep(pause.unwrap_or(POLL)) => {}
                 () = notify.notified(), if pause.is_none() && !is_full => {}
-                Some(_) = attempts.join_next(), if pause.is_none() && is_full => {}
+                Some(_) = attempts.join_next(), if pause.is_none() && (is_full || is_more_waiting) => {}
             }
         }
         sender.stop(attempts, owner, drain).await;
     }
 }
 
-async fn deliver(sender: Arc<Sender>, row: Model) {
-    sender.deliver(row).await;
+async fn deliver(sender: Arc<Sender>, row: Model, slot: Slot) {
+    sender.deliver(row, &slot).await;
 }
 
 /// Removes finished attempts, and logs one that panicked: its lease expires and the row is tried again.
@@ -139,17 +165,18 @@ struct Sender {
     db: Db,
     composer: Arc<dyn Composer>,
     transport: Transport,
+    ceiling: Arc<Ceiling>,
 }
 
 impl Sender {
     /// Makes one attempt at one row, in a trace of its own.
-    async fn deliver(&self, row: Model) {
+    async fn deliver(&self, row: Model, slot: &Slot) {
         let span = Span::of_job("mail");
-        span.around(self.compose_and_send(row)).await;
+        span.around(self.compose_and_send(row, slot)).await;
         span.end(|| None, Vec::new, false);
     }
 
-    async fn compose_and_send(&self, row: Model) {
+    async fn compose_and_send(&self, row: Model, slot: &Slot) {
         let (email, reference) = match self.compose(&row).await {
             Ok(Some(composed)) => composed,
             Ok(None) => return,
@@ -157,10 +184,14 @@ impl Sender {
         };
         let started = Instant::now();
         let span = Span::of_call("SMTP send");
-        let attempt = span.around(self.transport.send(&email)).await;
+        let attempt = span.around(self.transport.send(&email, slot)).await;
         drop(email);
         let took = started.elapsed();
-        let DeliveryAttempt { outcome, class } = &attempt;
+        let consequence = slot.record(&attempt, took);
+        if attempt.outcome == DeliveryOutcome::Accepted {
+            self.ceiling.count();
+        }
+        let DeliveryAttempt { outcome, class, .. } = &attempt;
         span.end(
             || None,
             || vec![Tag::Outcome(outcome.name())],
@@ -170,17 +201,29 @@ impl Sender {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(outbox = %row.id, attempt = row.attempts, ?outcome, class, ms, "delivery attempted");
         self.record(&row, reference, &attempt).await;
+        if consequence == Consequence::DomainResponds {
+            // What stays on record as waiting is due within half a minute in any case.
+            let _ = release_domain(&self.db, &row.domain).await;
+        }
     }
 
     /// Returns the email and its reference, with the hashes of its secrets committed, or `None` if there
     /// is nothing to send.
     async fn compose(&self, row: &Model) -> Result<Option<(Email, Uuid)>, InfraError> {
+        let held_until = self.held_until(row).await?;
         let tx = self.db.begin().await?;
         if !renew_lease(&tx, row).await? {
             return Ok(None);
         }
         let composed = if tx.now > row.give_up_at {
             Composed::Drop("too late")
+        } else if let Some(until) = held_until {
+            metrics::mail_held();
+            if hold_row(&tx, row, until).await? {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            Composed::Drop(HELD)
         } else {
             self.composer.compose(&tx, row).await?
         };
@@ -198,6 +241,16 @@ impl Sender {
         }
     }
 
+    /// Returns until when the ceiling holds an email: emails to known people never wait for it.
+    async fn held_until(&self, row: &Model) -> Result<Option<Time>, InfraError> {
+        let Some(until) = self.ceiling.closed_until(&self.db).await? else {
+            return Ok(None);
+        };
+        let is_known =
+            row.known_device || self.composer.has_account(&self.db, &row.canonical).await?;
+        Ok((!is_known).then_some(until))
+    }
+
     /// Defers a row that could not be composed: nothing was sent, and a later attempt may succeed. If
     /// even this cannot be recorded, the lease expires.
     async fn postpone(&self, row: &Model, error: &InfraError) {
@@ -206,10 +259,7 @@ impl Sender {
         } else {
             tracing::error!(outbox = %row.id, %error, "email not composed");
         }
-        let attempt = DeliveryAttempt {
-            outcome: DeliveryOutcome::Deferred,
-            class: "not composed".to_owned(),
-        };
+        let attempt = DeliveryAttempt::new(DeliveryOutcome::Deferred, "not composed");
         let _ = self.record_once(row, None, &attempt).await;
     }
 

@@ -7,9 +7,9 @@
 //!
 //! | failure | outcome |
 //! |---|---|
-//! | no connection, no TLS, any refusal before MAIL | deferred: it concerns us, not the message |
+//! | no connection, no TLS, any refusal before MAIL, 4xx or silence to it | deferred: it concerns us, not the message |
 //! | 5xx to MAIL, RCPT, DATA or the message | refused |
-//! | 4xx to them; silence or a broken connection before the message | deferred |
+//! | 4xx to the others; silence or a broken connection before the message | deferred |
 //! | silence, a broken connection or nonsense once the message has started | in doubt |
 
 mod connection;
@@ -33,7 +33,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::connection::{Server, SmtpConnection, TlsMode};
 use crate::{
     config::{self, SmtpTls},
-    mail::{DeliveryAttempt, DeliveryOutcome},
+    mail::{AttemptContext, DeliveryAttempt, DeliveryOutcome, Observation},
 };
 
 /// The longest attempt, whatever is configured: a row is leased for 60 s, and composing before and
@@ -43,6 +43,8 @@ const MAX_ATTEMPT: Duration = Duration::from_secs(35);
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// The most messages on one connection. Servers limit them.
 const MAX_MESSAGES: u32 = 50;
+/// The class of an attempt that was cut short.
+const TIMED_OUT: &str = "timeout";
 
 /// A client of one mail server, with its idle connections.
 pub(super) struct SmtpClient {
@@ -86,28 +88,51 @@ impl SmtpClient {
         })
     }
 
-    /// Makes one attempt to deliver a message. The time-out covers all of it.
-    pub(super) async fn send(&self, envelope: &Envelope, message: &[u8]) -> DeliveryAttempt {
-        let deferred = |class: String| DeliveryAttempt::new(DeliveryOutcome::Deferred, class);
-        let timed_out = "timeout".to_owned();
+    /// Makes one attempt to deliver a message. The time-out covers all of it; the context may limit
+    /// the part between the sender and the message further.
+    pub(super) async fn send(
+        &self,
+        envelope: &Envelope,
+        message: &[u8],
+        context: &dyn AttemptContext,
+    ) -> DeliveryAttempt {
         let deadline = Instant::now() + self.timeout;
         let mut connection = match timeout_at(deadline, self.connection()).await {
-            Err(_) => return deferred(timed_out),
-            Ok(Err(class)) => return deferred(class),
+            Err(_) => return DeliveryAttempt::relay_failed(TIMED_OUT),
+            Ok(Err(class)) => return DeliveryAttempt::relay_failed(&class),
             Ok(Ok(connection)) => connection,
         };
-        match timeout_at(deadline, connection.send_envelope(envelope, message)).await {
-            Err(_) => return deferred(timed_out),
+        match timeout_at(deadline, connection.send_sender(envelope, message)).await {
+            Err(_) => return DeliveryAttempt::relay_failed(TIMED_OUT),
+            Ok(Err(attempt)) if attempt.observation == Observation::RelayFailed => {
+                return connection.quit_after(attempt).await;
+            }
+            Ok(sent) => {
+                context.note_relay_works();
+                if let Err(attempt) = sent {
+                    return connection.quit_after(attempt).await;
+                }
+            }
+        }
+        let patience = context.patience().unwrap_or(self.timeout);
+        let limit = deadline.min(Instant::now() + patience);
+        match timeout_at(limit, connection.send_recipients(envelope)).await {
+            Err(_) => {
+                return DeliveryAttempt::new(DeliveryOutcome::Deferred, TIMED_OUT)
+                    .observing(Observation::RecipientStalled);
+            }
             Ok(Err(attempt)) => return connection.quit_after(attempt).await,
             Ok(Ok(())) => {}
         }
         match timeout_at(deadline, connection.send_message(message)).await {
-            Err(_) => DeliveryAttempt::new(DeliveryOutcome::InDoubt, timed_out),
+            Err(_) => DeliveryAttempt::new(DeliveryOutcome::InDoubt, TIMED_OUT)
+                .observing(Observation::RecipientStalled),
             Ok(Err(attempt)) if attempt.outcome == DeliveryOutcome::InDoubt => attempt,
             Ok(Err(attempt)) => connection.quit_after(attempt).await,
             Ok(Ok(())) => {
                 self.keep(connection);
                 DeliveryAttempt::new(DeliveryOutcome::Accepted, "250")
+                    .observing(Observation::RecipientAnswered)
             }
         }
     }

@@ -7,6 +7,7 @@ use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
 use super::{
+    answer::{self, Decision},
     next::{NextStep, next_step},
     request::AuthorizationRequest,
     response::{AuthorizationResponse, Delivery},
@@ -16,13 +17,15 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     login::{
+        client_home::with_client,
         context::{RequestContext, see_other},
-        flow,
+        flow::{self, Flow},
         flow_payload::pending_request_in,
         form::PostedForm,
-        lookup::flow_id,
+        lookup::{flow_id, follow_sign_in},
         page_error::{self, PageError},
-        pending::{self, RESUME_PATH},
+        pending::{self, PendingRequest, RESUME_PATH},
+        resume::lead_on_without_request,
     },
     oauth::{
         consent_store,
@@ -34,6 +37,7 @@ use crate::{
     session::CurrentSession,
     user,
     web::{
+        filters,
         locale::Localizer,
         page::{PageContent, render_page},
         params::Params,
@@ -52,9 +56,11 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
         let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = read_handle(&params)?;
-        let pending = step::find_pending(app, &context, &handle).await?;
-        let languages = &context.caller.accept_language;
-        context.localizer = app.texts.negotiate(&pending.ui_locales, languages);
+        let pending = match step::find_pending(app, &context, &handle).await {
+            Err(PageError::SignInExpired) => return lead_on_without_request(&context, request),
+            pending => pending?,
+        };
+        context.follow(app, &pending);
         let request = step::restore(&pending, &context)?;
         // Only a request that needs nothing but consent is decided here. Any other continues where
         // its next step is decided anew.
@@ -62,10 +68,8 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
         let has_consent = step::has_consent(app, &context, &request).await?;
         let next = next_step(&request, current, has_consent, app.clock().now());
         let (NextStep::AskConsent, Some(current)) = (next, current) else {
-            return Ok(see_other(&format!(
-                "{RESUME_PATH}?txn={}",
-                handle.to_text()
-            )));
+            let path = format!("{RESUME_PATH}?txn={}", handle.to_text());
+            return Ok(see_other(&with_client(&path, Some(&pending.client_id))));
         };
         let address = user::primary_address(app.db.read(), current.user.id).await?;
         let scopes = consent_scopes(&request.params.scope, &request.params.claims);
@@ -73,10 +77,11 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
         let page = ConsentPage {
             localizer: &context.localizer,
             client: &request.client.name,
-            email: address.as_ref().map_or("", |address| &address.email),
+            email: &address.map_or_else(String::new, |address| user::shown(&address.email)),
             first_party: request.client.first_party,
             scopes: &scopes.split_ascii_whitespace().collect::<Vec<_>>(),
             txn: &txn,
+            client_query: &with_client("", Some(&request.client.client_id)),
             form_token: &context.form_token(app, "consent", &form_context(&txn, current)),
         };
         let site = context.page_options_for_client(Some(&request.client.client_id));
@@ -85,13 +90,13 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
     .await
 }
 
-fn read_handle(params: &Params) -> Result<Plain, PageError> {
+pub(super) fn read_handle(params: &Params) -> Result<Plain, PageError> {
     Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)
 }
 
 /// The form is valid for this request and this user alone: another user who signs in meanwhile is
 /// asked again.
-fn form_context(txn: &str, current: &CurrentSession) -> String {
+pub(super) fn form_context(txn: &str, current: &CurrentSession) -> String {
     format!("{txn} {}", current.user.id)
 }
 
@@ -99,9 +104,10 @@ fn form_context(txn: &str, current: &CurrentSession) -> String {
 #[handler]
 pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["txn", "decision", "form_token"])?;
+        follow_sign_in(app, &mut context, &params).await;
         let handle = read_handle(&params)?;
         let current = context.current.as_ref().ok_or(PageError::InvalidForm)?;
         let form = PostedForm {
@@ -111,18 +117,60 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        let is_allowed = params.optional("decision")? == Some("allow");
-        let pending = step::find_pending(app, &context, &handle).await?;
-        let request = step::restore(&pending, &context)?;
-        let step = if is_allowed {
-            allow(app, &context, request, current).await?
-        } else {
-            deny(app, request)
+        let decision = match params.optional("decision")? {
+            Some("allow") => Decision::Allow,
+            _ => Decision::Deny,
         };
-        step::claim_pending(app, &context, &handle).await?;
-        Ok(step::render(&context, &step, Delivery::Page))
+        let step = match carry_out(app, &context, &handle, decision, current).await? {
+            Some(step) => Some(step),
+            None => answer::repeat(app, &context, &handle, decision).await?,
+        };
+        respond(&context, request, step)
     })
     .await
+}
+
+/// Carries out a decision and claims the request. Returns none if the request is over.
+async fn carry_out(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    decision: Decision,
+    current: &CurrentSession,
+) -> Result<Option<AuthorizationStep>, PageError> {
+    let Some(pending) = find_open(app, context, handle).await? else {
+        return Ok(None);
+    };
+    let request = step::restore(&pending, context)?;
+    let step = match decision {
+        Decision::Allow => allow(app, context, request, current).await?,
+        Decision::Deny | Decision::Cancel => deny(app, request),
+    };
+    answer::claim(app, context, handle, decision, step).await
+}
+
+/// Returns the pending request behind a handle, or none if it is over.
+async fn find_open(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+) -> Result<Option<PendingRequest>, PageError> {
+    match step::find_pending(app, context, handle).await {
+        Err(PageError::SignInExpired) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Renders a step. A form that came too late leads to its client, which the form names (OC-8).
+fn respond(
+    context: &RequestContext,
+    request: &Request,
+    step: Option<AuthorizationStep>,
+) -> Result<Response, PageError> {
+    match step {
+        Some(step) => Ok(step::render(context, &step, Delivery::Page)),
+        None => lead_on_without_request(context, request),
+    }
 }
 
 /// Stores the consent, then issues a code if the request needs nothing else.
@@ -155,9 +203,10 @@ fn deny(app: &App, request: AuthorizationRequest<'_>) -> AuthorizationStep {
 #[handler]
 pub(crate) async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["txn", "flow", "form_token"])?;
+        follow_sign_in(app, &mut context, &params).await;
         let form = PostedForm {
             params: &params,
             name: "cancel",
@@ -173,7 +222,7 @@ pub(crate) async fn cancel(Data(app): Data<&App>, request: &Request, body: Body)
         } else {
             cancel_pending(app, &context, &read_handle(&params)?).await?
         };
-        Ok(step::render(&context, &step, Delivery::Page))
+        respond(&context, request, step)
     })
     .await
 }
@@ -182,32 +231,53 @@ async fn cancel_pending(
     app: &App,
     context: &RequestContext,
     handle: &Plain,
-) -> Result<AuthorizationStep, PageError> {
-    let pending = step::find_pending(app, context, handle).await?;
+) -> Result<Option<AuthorizationStep>, PageError> {
+    let Some(pending) = find_open(app, context, handle).await? else {
+        return answer::repeat(app, context, handle, Decision::Cancel).await;
+    };
     let step = deny(app, step::restore(&pending, context)?);
     // The handle may name a copy of the request: a sign-in with another copy must not respond, too.
-    if !pending::claim_origin(&app.tickets, &pending).await? {
-        return Err(PageError::SignInExpired);
+    if !pending::cancel_origin(&app.tickets, &pending).await? {
+        return Ok(None);
     }
-    step::claim_pending(app, context, handle).await?;
-    Ok(step)
+    match answer::claim(app, context, handle, Decision::Cancel, step).await? {
+        Some(step) => Ok(Some(step)),
+        None => answer::repeat(app, context, handle, Decision::Cancel).await,
+    }
 }
 
 /// An email is on its way, and the user cancels: its link stops working and the client gets an
-/// error, unless another sign-in with the same request has responded already.
+/// error, unless another sign-in with the same request has responded already. To cancel once more
+/// gets the same response (ST-04).
 async fn cancel_flow(
     app: &App,
     context: &RequestContext,
     id: Uuid,
-) -> Result<AuthorizationStep, PageError> {
-    let flow = flow::find_held(app.db.read(), id, &context.holder())
-        .await?
-        .ok_or(PageError::SignInExpired)?;
-    let pending = pending_request_in(&flow)?.ok_or(PageError::SignInExpired)?;
+) -> Result<Option<AuthorizationStep>, PageError> {
+    let Some(flow) = flow::find_held(app.db.read(), id, &context.holder()).await? else {
+        return Ok(None);
+    };
+    let Some(pending) = pending_request_in(&flow)? else {
+        return Ok(None);
+    };
     let request = step::restore(&pending, context)?;
+    if !abandon(app, context, &flow).await? {
+        return Ok(None);
+    }
+    // Claimed after the commit: a link that was used before continues with the request. While the
+    // ticket store is unavailable no other sign-in can respond.
+    let is_cancelled = pending::cancel_origin(&app.tickets, &pending)
+        .await
+        .unwrap_or(true);
+    Ok(is_cancelled.then(|| deny(app, request)))
+}
+
+/// Ends a flow whose user returns to the client. Returns `false` if it ended otherwise.
+async fn abandon(app: &App, context: &RequestContext, flow: &Flow) -> Result<bool, PageError> {
     let tx = app.db.begin().await?;
     if !flow::abandon(&tx, flow.id).await? {
-        return Err(PageError::SignInExpired);
+        let flow = flow::find(tx.conn(), flow.id).await?;
+        return Ok(flow.is_some_and(|flow| flow::is_abandoned(&flow, tx.now)));
     }
     Event::new(Kind::MagicLinkRefused)
         .reason("turned_back")
@@ -218,15 +288,7 @@ async fn cancel_flow(
         .record(&tx)
         .await?;
     tx.commit().await?;
-    // Claimed after the commit: a link that was used before continues with the request. While the
-    // ticket store is unavailable no other sign-in can respond.
-    if pending::claim_origin(&app.tickets, &pending)
-        .await
-        .unwrap_or(true)
-    {
-        return Ok(deny(app, request));
-    }
-    Err(PageError::SignInExpired)
+    Ok(true)
 }
 
 /// Asks whether a client may do what it requests.
@@ -243,6 +305,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) scopes: &'a [&'a str],
     /// The handle of the pending request.
     pub(crate) txn: &'a str,
+    /// The query that names the client to the endpoint of the form.
+    pub(crate) client_query: &'a str,
     pub(crate) form_token: &'a str,
 }
 

@@ -4,12 +4,15 @@
 //! `parse` reads a request, `next` decides, `step` carries the decision out and returns a value,
 //! and the endpoints here and in `consent` render it.
 
+mod answer;
 pub(crate) mod consent;
+pub(crate) mod name;
 pub(crate) mod next;
 pub(crate) mod parse;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod step;
+mod target;
 
 use poem::{Body, Request, Response, handler, web::Data};
 
@@ -23,29 +26,36 @@ use crate::{
     login::{
         context::{RequestContext, see_other},
         page_error::{self, PageError},
+        resume::lead_on_without_request,
     },
     oauth::{
         error::{ErrorCode, OauthError},
-        posted_request,
+        posted_request::{self, OverBudget},
     },
     secret::Plain,
-    web::params::Params,
+    web::{named_client::NamedClient, params::Params},
 };
 
 /// `GET /oauth2/authorize`.
 #[handler]
 pub(crate) async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = posted_request::load_params(app, request).await?;
+        let languages = params.first_readable("ui_locales").unwrap_or_default();
+        context.follow_client(app, languages, params.first_readable("client_id"));
         let environment = RequestEnvironment {
             config: &context.config,
             hints: app,
             now: app.clock().now(),
         };
         let step = match parse(&params, &environment) {
-            Ok(request) => step::proceed(app, &context, request).await?,
+            Ok(parsed) => {
+                NamedClient::note(request, &parsed.client.client_id);
+                step::proceed(app, &context, parsed).await?
+            }
             Err(AuthorizationRequestError::Redirect(target, error)) => {
+                NamedClient::note(request, &target.client_id);
                 let response = AuthorizationResponse::error(*target, &error, &app.public_url);
                 AuthorizationStep::Respond(response)
             }
@@ -67,7 +77,8 @@ pub(crate) async fn authorize_post(
     body: Body,
 ) -> Response {
     page_error::respond(app, request, async {
-        let location = posted_request::store(app, request, body, "/oauth2/authorize").await?;
+        let (path, over_budget) = ("/oauth2/authorize", OverBudget::UseQuery);
+        let location = posted_request::store(app, request, body, path, over_budget).await?;
         Ok(see_other(&location))
     })
     .await
@@ -77,10 +88,14 @@ pub(crate) async fn authorize_post(
 #[handler]
 pub(crate) async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
-        let pending = step::find_pending(app, &context, &handle).await?;
+        let pending = match step::find_pending(app, &context, &handle).await {
+            Err(PageError::SignInExpired) => return lead_on_without_request(&context, request),
+            pending => pending?,
+        };
+        context.follow(app, &pending);
         let request = step::restore(&pending, &context)?;
         let step = step::proceed(app, &context, request).await?;
         step::claim_pending(app, &context, &handle).await?;

@@ -5,6 +5,7 @@
 use super::request::{AuthorizationRequest, UNMET_ACR};
 use crate::{
     clock::Time,
+    display_text,
     oauth::error::{ErrorCode, OauthError},
     session::{self, AuthMethod, CurrentSession},
 };
@@ -22,6 +23,8 @@ pub(crate) enum NextStep<'a> {
         fresh: bool,
     },
     AskConsent,
+    /// The client needs a name, and the user has none (OC-6).
+    AskName,
     /// The request cannot be granted, or only with a page that it forbids.
     Refuse(OauthError),
 }
@@ -69,6 +72,11 @@ pub(crate) fn next_step<'a>(
         return sign_in(true);
     }
     match (has_consent && !prompt.consent, prompt.none) {
+        (true, true) if lacks_name(request, current) => {
+            let description = "The user must give a name, and prompt=none forbids a page.";
+            NextStep::Refuse(OauthError::new(ErrorCode::InteractionRequired, description))
+        }
+        (true, false) if lacks_name(request, current) => NextStep::AskName,
         (true, _) => NextStep::IssueCode(current),
         (false, true) => {
             let description = "The user must allow this client, and prompt=none forbids a page.";
@@ -97,6 +105,12 @@ pub(crate) fn is_for_request(request: &AuthorizationRequest<'_>, current: &Curre
             .params
             .stale_auth_time
             .is_none_or(|stale| auth_time > stale)
+}
+
+/// Whether the client needs a name and the user has none.
+fn lacks_name(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
+    let name = current.user.name.as_deref().unwrap_or_default();
+    request.client.require_name && !display_text::is_visible(name)
 }
 
 const fn demands_fresh_sign_in(request: &AuthorizationRequest<'_>) -> bool {

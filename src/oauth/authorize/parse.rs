@@ -1,7 +1,10 @@
 //! Parses an authorization request: first the client and where the response may go, then the rest.
 
-use super::request::{
-    AuthorizationParams, AuthorizationRequest, Prompt, ResponseMode, ResponseTarget, UNMET_ACR,
+use super::{
+    request::{
+        AuthorizationParams, AuthorizationRequest, Prompt, ResponseMode, ResponseTarget, UNMET_ACR,
+    },
+    target::{MAX_STATE, read_target},
 };
 use crate::{
     client::{self, VerifiedRedirect},
@@ -10,7 +13,7 @@ use crate::{
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{ErrorCode, OauthError},
-        posted_request, scope,
+        scope,
     },
     pkce::is_challenge,
     web::params::{ParamError, Params},
@@ -46,11 +49,25 @@ const NOT_REPEATED: [&str; 8] = [
     "request_uri",
 ];
 
-/// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
-const MAX_STATE: usize = 512;
+/// The parameters whose control characters are refused: those that are stored while the user signs
+/// in. `claims` is JSON, in which line breaks mean nothing.
+const PRINTABLE: [&str; 8] = [
+    "state",
+    "nonce",
+    "scope",
+    "resource",
+    "code_challenge",
+    "login_hint",
+    "ui_locales",
+    "acr_values",
+];
 
-/// The most bytes of an `id_token_hint`.
-const MAX_HINT: usize = 4096;
+/// The most bytes of the whole request, decoded (ST-15). It bounds what is stored while the user
+/// signs in.
+const MAX_REQUEST: usize = 8192;
+
+/// The longest `id_token_hint`: the longest of our tokens.
+pub(in crate::oauth) const MAX_HINT: usize = 8192;
 
 /// Why an authorization request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -94,18 +111,12 @@ pub(crate) fn parse<'a>(
     environment: &RequestEnvironment<'a, '_>,
 ) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
     let (client, uri) = find_client(params, environment.config)?;
-    let state = read_state(params);
-    let mode = params.optional_within("response_mode", 64).ok().flatten();
-    let target = ResponseTarget {
-        uri,
-        state: state.clone().unwrap_or_default(),
-        // An error travels in the requested mode, too (AZ-14); with an unknown mode, in the query.
-        mode: mode.and_then(ResponseMode::parse).unwrap_or_default(),
-        client_id: client.client_id.clone(),
-    };
-    let checked = state
-        .and_then(|_| params.check_all(&KNOWN))
-        .and_then(|()| params.check_not_repeated(&NOT_REPEATED));
+    let target =
+        read_target(params, client, uri).ok_or(AuthorizationRequestError::NoRedirect("state"))?;
+    let checked = check_state(params)
+        .and_then(|()| params.check_all(&KNOWN))
+        .and_then(|()| params.check_not_repeated(&NOT_REPEATED))
+        .and_then(|()| params.check_printable(&PRINTABLE));
     let read = checked
         .map_err(OauthError::from)
         .and_then(|()| read_params(params, client, &target, environment));
@@ -138,12 +149,12 @@ fn find_client<'a>(
 }
 
 /// RFC 6749 appendix A.5: `state` has no line breaks. A form would not return them as sent (AZ-8).
-fn read_state(params: &Params) -> Result<Option<String>, ParamError> {
+fn check_state(params: &Params) -> Result<(), ParamError> {
     let state = params.optional_within("state", MAX_STATE)?;
     if state.is_some_and(|state| state.contains(['\r', '\n'])) {
         return Err(ParamError::Character("state"));
     }
-    Ok(state.map(str::to_owned))
+    Ok(())
 }
 
 const fn invalid(description: &'static str) -> OauthError {
@@ -158,6 +169,9 @@ fn read_params(
 ) -> Result<AuthorizationParams, OauthError> {
     let RequestEnvironment { config, hints, now } = *environment;
     check_no_request_object(params)?;
+    if params.decoded_bytes() > MAX_REQUEST {
+        return Err(invalid("The request is longer than 8 KiB."));
+    }
     if !client.grant_types.contains(&GrantType::AuthorizationCode) {
         let description = "The client is not registered for authorization codes.";
         return Err(OauthError::new(ErrorCode::UnauthorizedClient, description));
@@ -165,7 +179,7 @@ fn read_params(
     check_response(params)?;
     let requested_scope = params.optional_within("scope", 1024)?.unwrap_or_default();
     let scope = scope::grantable(client, requested_scope);
-    let claims = ClaimsRequest::parse(&read_hint(params, "claims", posted_request::MAX_BYTES));
+    let claims = ClaimsRequest::parse(&read_hint(params, "claims", MAX_REQUEST));
     Ok(AuthorizationParams {
         client_id: client.client_id.clone(),
         redirect_uri: target.uri.as_str().to_owned(),
@@ -231,12 +245,7 @@ fn read_hint(params: &Params, name: &'static str, max: usize) -> String {
 /// (AZ-12).
 fn check_no_request_object(params: &Params) -> Result<(), OauthError> {
     // A parameter without a value counts as absent (RFC 6749 §3.1).
-    let has_value = |name| {
-        !matches!(
-            params.optional_within(name, posted_request::MAX_BYTES),
-            Ok(None)
-        )
-    };
+    let has_value = |name| !matches!(params.optional_within(name, usize::MAX), Ok(None));
     if has_value("request") {
         let description = "Request objects are not supported. Send the parameters themselves.";
         return Err(OauthError::new(ErrorCode::RequestNotSupported, description));

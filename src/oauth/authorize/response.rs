@@ -12,8 +12,10 @@ use crate::{
     login::{RequestContext, page::ContinuePage},
     oauth::error::OauthError,
     web::{
+        filters,
         locale::Localizer,
         page::{PageContent, Script, render_page},
+        reason::RefusalReason,
     },
 };
 
@@ -21,7 +23,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AuthorizationResponse {
     target: ResponseTarget,
-    fields: Vec<(&'static str, String)>,
+    fields: Vec<(String, String)>,
+    /// Why it is an error, for the log.
+    reason: Option<RefusalReason>,
 }
 
 impl AuthorizationResponse {
@@ -37,13 +41,41 @@ impl AuthorizationResponse {
             ("error", error.code.name().to_owned()),
             ("error_description", error.description().into_owned()),
         ];
-        Self::new(target, fields, issuer)
+        Self {
+            reason: Some(error.refusal_reason()),
+            ..Self::new(target, fields, issuer)
+        }
+    }
+
+    /// Returns a response that a form of this browser got before, for the same request.
+    #[must_use]
+    pub(super) fn repeated(target: ResponseTarget, fields: Vec<(String, String)>) -> Self {
+        let error = fields.iter().find(|(name, _)| name == "error");
+        let reason = error.map(|(_, code)| RefusalReason::new(code.clone()));
+        Self {
+            target,
+            fields,
+            reason,
+        }
+    }
+
+    #[must_use]
+    pub(super) fn fields(&self) -> &[(String, String)] {
+        &self.fields
     }
 
     fn new(target: ResponseTarget, mut fields: Vec<(&'static str, String)>, issuer: &str) -> Self {
         fields.extend(target.state.clone().map(|state| ("state", state)));
         fields.push(("iss", issuer.to_owned()));
-        Self { target, fields }
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Self {
+            target,
+            fields,
+            reason: None,
+        }
     }
 }
 
@@ -65,10 +97,11 @@ pub(crate) fn render(
     delivery: Delivery,
 ) -> Response {
     let target = &response.target;
+    let reason = response.reason.clone();
     let fields: Vec<(&str, &str)> = response
         .fields
         .iter()
-        .map(|(name, value)| (*name, value.as_str()))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let site = context.page_options_for_client(Some(&target.client_id));
     let localizer = &context.localizer;
@@ -89,6 +122,10 @@ pub(crate) fn render(
             render_page(&ContinuePage { localizer, href }, site)
         }
         (ResponseMode::Query, Delivery::Redirect) => redirect(&target.uri.with_parameters(&fields)),
+    };
+    let response = match reason {
+        Some(reason) => reason.attach_to(response),
+        None => response,
     };
     context.with_pre_login_cookie(response)
 }

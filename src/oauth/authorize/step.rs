@@ -6,7 +6,7 @@ use poem::Response;
 
 use super::{
     next::{self, NextStep, next_step},
-    request::AuthorizationRequest,
+    request::{AuthorizationParams, AuthorizationRequest},
     response::{self, AuthorizationResponse, Delivery},
 };
 use crate::{
@@ -15,17 +15,19 @@ use crate::{
     error::InfraError,
     limit,
     login::{
+        client_home::with_client,
         context::{RequestContext, see_other},
         page_error::PageError,
         pending::{self, PendingRequest, ResumedBy},
     },
     oauth::{
         consent_store,
+        error::{ErrorCode, OauthError},
         grant_check::SignIn,
         token::authorization_code::{self, AuthorizationCode, CodeBinding},
         user_claims::consent_scopes,
     },
-    secret::{Plain, public_id},
+    secret::{Hash, Plain, public_id},
     session::{self, CurrentSession},
 };
 
@@ -33,10 +35,42 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum AuthorizationStep {
     Respond(AuthorizationResponse),
-    /// The consent page for the pending request with this handle.
-    AskConsent(Plain),
-    /// The sign-in page for the pending request with this handle.
-    SignIn(Plain),
+    /// The consent page for this request.
+    AskConsent(WaitingRequest),
+    /// The page that asks for a name, for this request.
+    AskName(WaitingRequest),
+    /// The sign-in page for this request.
+    SignIn(WaitingRequest),
+    /// The page at this path of ours.
+    Page(String),
+}
+
+impl AuthorizationStep {
+    /// Returns the path of the page that the user sees next; none if the client gets a response.
+    pub(super) fn page_path(&self) -> Option<String> {
+        match self {
+            Self::Respond(_) => None,
+            Self::AskConsent(request) => Some(request.path("/consent")),
+            Self::SignIn(request) => Some(request.path("/login")),
+            Self::AskName(request) => Some(request.path("/login/name")),
+            Self::Page(path) => Some(path.clone()),
+        }
+    }
+}
+
+/// A client's request that waits for its user.
+#[derive(Debug)]
+pub(crate) struct WaitingRequest {
+    handle: Plain,
+    client_id: String,
+}
+
+impl WaitingRequest {
+    /// Returns the path of the page that the user sees next.
+    fn path(&self, page: &str) -> String {
+        let path = format!("{page}?txn={}", self.handle.to_text());
+        with_client(&path, Some(&self.client_id))
+    }
 }
 
 /// Decides and carries out the next step of a request.
@@ -49,7 +83,7 @@ pub(crate) async fn proceed(
     let has_consent = has_consent(app, context, &request).await?;
     match next_step(&request, context.current.as_ref(), has_consent, now) {
         NextStep::IssueCode(current) => {
-            session::record_use(app.db.pool(), &current.session, now).await?;
+            session::record_use(app.db.write(), &current.session, now).await?;
             let response = issue_code(app, context, &request, current).await?;
             Ok(AuthorizationStep::Respond(response))
         }
@@ -58,14 +92,18 @@ pub(crate) async fn proceed(
             Ok(AuthorizationStep::Respond(response))
         }
         NextStep::AskConsent => {
+            let waiting = store_pending(app, context, &request, false).await?;
+            Ok(AuthorizationStep::AskConsent(waiting))
+        }
+        NextStep::AskName => {
             let handle = store_pending(app, context, &request, false).await?;
-            Ok(AuthorizationStep::AskConsent(handle))
+            Ok(AuthorizationStep::AskName(handle))
         }
         NextStep::SignIn { fresh } => {
             let current = context.current.as_ref();
             request.params.stale_auth_time = current.map(|current| current.session.auth_time);
-            let handle = store_pending(app, context, &request, fresh).await?;
-            Ok(AuthorizationStep::SignIn(handle))
+            let waiting = store_pending(app, context, &request, fresh).await?;
+            Ok(AuthorizationStep::SignIn(waiting))
         }
     }
 }
@@ -77,17 +115,19 @@ pub(crate) fn render(
     step: &AuthorizationStep,
     delivery: Delivery,
 ) -> Response {
-    let path = match step {
-        AuthorizationStep::Respond(response) => {
-            return response::render(context, response, delivery);
-        }
-        AuthorizationStep::AskConsent(handle) => format!("/consent?txn={}", handle.to_text()),
-        AuthorizationStep::SignIn(handle) => format!("/login?txn={}", handle.to_text()),
-    };
+    if let AuthorizationStep::Respond(response) = step {
+        return response::render(context, response, delivery);
+    }
+    let path = step.page_path().unwrap_or_default();
     context.with_pre_login_cookie(see_other(&path))
 }
 
-/// Issues a code for the request.
+const TOO_MANY_CODES: OauthError = OauthError::new(
+    ErrorCode::TemporarilyUnavailable,
+    "This session has requested too many codes. Try again in a minute.",
+);
+
+/// Issues a code for the request, within the budget of the session (OA-8).
 pub(crate) async fn issue_code(
     app: &App,
     context: &RequestContext,
@@ -95,6 +135,19 @@ pub(crate) async fn issue_code(
     current: &CurrentSession,
 ) -> Result<AuthorizationResponse, InfraError> {
     let params = &request.params;
+    let session = Hash::of(current.session.id.as_bytes());
+    let budgets = &context.config.limits.session_codes;
+    if limit::hit(&app.tickets, "session code", &session, budgets)
+        .await?
+        .is_some()
+    {
+        let target = request.target.clone();
+        return Ok(AuthorizationResponse::error(
+            target,
+            &TOO_MANY_CODES,
+            &app.public_url,
+        ));
+    }
     let code = AuthorizationCode {
         grant_id: public_id(),
         binding: CodeBinding {
@@ -110,7 +163,7 @@ pub(crate) async fn issue_code(
     };
     let lifetimes = request.client.token_lifetimes(&context.config.token);
     let lifetime = Duration::from_secs(lifetimes.code_seconds);
-    let code = authorization_code::issue_code(app, &code, lifetime).await?;
+    let code = authorization_code::issue_code(app, current.user.id, &code, lifetime).await?;
     Ok(AuthorizationResponse::code(request, code, &app.public_url))
 }
 
@@ -147,18 +200,15 @@ fn responds_to_device(app: &App, request: &AuthorizationRequest<'_>) -> bool {
     is_public && !is_https && !runs_on_device()
 }
 
-/// Stores a request that waits for the user, within its network's budget: each takes room in the
-/// ticket store, and any caller may send one.
+/// Stores a request that waits for the user, within its budget: each takes space in the ticket store,
+/// and any caller may send one.
 async fn store_pending(
     app: &App,
     context: &RequestContext,
     request: &AuthorizationRequest<'_>,
     fresh: bool,
-) -> Result<Plain, PageError> {
-    let limits = &context.config.limits;
-    if let Some(wait) = limit::authorize(&app.tickets, context.caller.ip, limits).await? {
-        return Err(PageError::TooManyRequests(wait));
-    }
+) -> Result<WaitingRequest, PageError> {
+    context.check_store_budget(app).await?;
     let pending = PendingRequest {
         client_id: request.client.client_id.clone(),
         client_name: request.client.name.clone(),
@@ -166,12 +216,29 @@ async fn store_pending(
         email_only: next::needs_email(request),
         login_hint: request.params.login_hint.clone(),
         ui_locales: request.params.ui_locales.clone(),
-        request: serde_json::to_string(&request.params).map_err(InfraError::internal)?,
+        request: to_json(&request.params)?,
         origin: None,
+        is_unbound: context.requester().browser.is_none(),
         resumed_by: ResumedBy::Protocol,
+        signed_in_since: false,
     };
-    let (browser, session) = (context.pre.hash(), context.session_id());
-    Ok(pending::store(&app.tickets, browser, session, &pending).await?)
+    let session = context.current.as_ref().map(|current| &current.session);
+    let tickets = app.tickets.charged_to(context.payer());
+    let handle = pending::store(&tickets, context.pre.hash(), session, &pending).await?;
+    Ok(WaitingRequest {
+        handle,
+        client_id: pending.client_id,
+    })
+}
+
+/// Returns the parameters as JSON, without those that the pending request has already.
+fn to_json(params: &AuthorizationParams) -> Result<String, InfraError> {
+    let params = AuthorizationParams {
+        login_hint: String::new(),
+        ui_locales: String::new(),
+        ..params.clone()
+    };
+    serde_json::to_string(&params).map_err(InfraError::internal)
 }
 
 /// Finds the pending request of this browser under a handle.
@@ -192,7 +259,10 @@ pub(crate) fn restore<'a>(
     context: &'a RequestContext,
 ) -> Result<AuthorizationRequest<'a>, PageError> {
     // Other kinds of pending requests are no authorization requests.
-    let params = serde_json::from_str(&pending.request).map_err(|_| PageError::SignInExpired)?;
+    let mut params: AuthorizationParams =
+        serde_json::from_str(&pending.request).map_err(|_| PageError::SignInExpired)?;
+    params.login_hint.clone_from(&pending.login_hint);
+    params.ui_locales.clone_from(&pending.ui_locales);
     AuthorizationRequest::restore(params, &context.config)
         .ok_or(PageError::InvalidClientRequest("redirect_uri"))
 }

@@ -60,6 +60,15 @@ pub(crate) enum AssertionError {
     Infra(#[from] InfraError),
 }
 
+/// What to do about a key that is not among those that were fetched from a client's `jwks_uri`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyLookup {
+    /// The keys are fetched again if that is allowed by now.
+    FetchUnknown,
+    /// Nothing: cached keys are only renewed when they are old.
+    Cached,
+}
+
 /// Returns whether the request has one of the two parameters of an assertion.
 pub(crate) fn is_present(params: &Params) -> bool {
     params.contains("client_assertion") || params.contains("client_assertion_type")
@@ -96,6 +105,7 @@ pub(crate) async fn verify(
     app: &App,
     client: &Client,
     assertion: &ForeignToken,
+    lookup: KeyLookup,
 ) -> Result<(), AssertionError> {
     let now = app.clock().now();
     let endpoint = format!("{}/oauth2/token", app.public_url);
@@ -106,7 +116,7 @@ pub(crate) async fn verify(
         &audiences,
         now.seconds(),
     )?;
-    if !is_signed_by(app, client, assertion).await {
+    if !is_signed_by(app, client, assertion, lookup).await {
         return Err(AssertionError::Invalid("signature"));
     }
     claim_jti(app, client, &checked, now).await
@@ -179,12 +189,18 @@ fn numeric_date(claims: &Claims, name: &str) -> Result<Option<i64>, AssertionErr
     seconds.map(Some).ok_or(AssertionError::Invalid("number"))
 }
 
-async fn is_signed_by(app: &App, client: &Client, assertion: &ForeignToken) -> bool {
+async fn is_signed_by(
+    app: &App,
+    client: &Client,
+    assertion: &ForeignToken,
+    lookup: KeyLookup,
+) -> bool {
     if let Some(keys) = &client.jwks {
         return assertion.is_signed_by(keys);
     }
     let is_by = |keys: &Jwks| assertion.is_signed_by(keys);
-    let is_known = |keys: &Jwks| assertion.names_key_in(keys) || is_by(keys);
+    let is_known =
+        |keys: &Jwks| lookup == KeyLookup::Cached || assertion.names_key_in(keys) || is_by(keys);
     let now = app.clock().now();
     let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await;
     keys.is_some_and(|keys| is_by(&keys))

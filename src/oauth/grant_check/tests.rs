@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::{
+    audit::{Event, Kind},
     client,
     oauth::{
-        grant_store,
+        grant_store::{self, Grant},
         issue::{NewGrant, new_grant},
         test_app::TestApp,
     },
     secret::{Hash, public_id},
     session::{AuthMethod, NewSession},
-    user::{Address, ResolvedUser, UpstreamAccount, VerifiedBy, identity::LinkResult},
+    user::{self, Address, ResolvedUser, UpstreamAccount, VerifiedBy, identity::LinkResult},
 };
 
 /// What happens between the user's authorization and the request for tokens.
@@ -139,7 +140,9 @@ async fn authorize(app: &TestApp, scope: &'static str) -> Authorized {
         claims: "",
     };
     let (grant, _) = new_grant(&app.app, &config, new, tx.now);
-    grant_store::insert(&tx, grant.clone()).await.unwrap();
+    grant_store::insert(&tx, grant.clone(), Event::new(Kind::TokenIssued))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     Authorized {
         user,

@@ -23,7 +23,8 @@ async fn db_02_older_grants_get_a_date_and_an_epoch_and_the_migration_can_be_rev
         db.pool().execute_unprepared(&statement).await.unwrap();
     }
     db.migrate().await.unwrap();
-    let grant = find(db.read(), Uuid::from_u128(1)).await.unwrap().unwrap();
+    let found = find(db.read(), Uuid::from_u128(1)).await.unwrap();
+    let grant = found.unwrap().grant;
     assert_eq!(
         (grant.gc_day, grant.auth_epoch, grant.generation),
         (gc_day(grant.expires_at), 3, 0)

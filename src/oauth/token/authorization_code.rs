@@ -27,7 +27,7 @@ use crate::{
     },
     pkce,
     secret::{Hash, Plain},
-    ticket::{Claim, TicketKind},
+    ticket::{Claim, Payer, TicketKind},
     web::params::Params,
 };
 
@@ -82,9 +82,11 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
     OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
 }
 
-/// Stores a new code and returns its text for the client.
+/// Stores a new code and returns its text for the client. It is charged to its user: one who makes
+/// codes without end drops their own, and takes the space of no other user's (OA-4).
 pub(crate) async fn issue_code(
     app: &App,
+    user_id: Uuid,
     code: &AuthorizationCode,
     lifetime: Duration,
 ) -> Result<String, InfraError> {
@@ -92,12 +94,22 @@ pub(crate) async fn issue_code(
     let value = serde_json::to_vec(code).map_err(InfraError::internal)?;
     if !app
         .tickets
+        .charged_to(Payer::User(user_id))
         .issue(TicketKind::Code, &secret.hash(), &value, lifetime)
         .await?
     {
         return Err(InfraError::internal("a fresh 256-bit code exists already"));
     }
     Ok(secret.to_text())
+}
+
+/// Returns whether a code has neither been exchanged nor expired.
+pub(crate) async fn is_live(app: &App, code: &str) -> Result<bool, InfraError> {
+    let Some(code) = Plain::parse(code) else {
+        return Ok(false);
+    };
+    let found = app.tickets.peek(TicketKind::Code, &code.hash()).await?;
+    Ok(found.is_some())
 }
 
 /// Issues tokens for a code.
@@ -230,9 +242,8 @@ async fn redeem(
         scope: &code.scope,
         claims: &code.claims,
     };
-    let user = ensure_grant_is_authorized(&tx, &config.session, &check)
-        .await?
-        .user;
+    let holder = ensure_grant_is_authorized(&tx, &config.session, &check).await?;
+    let user = holder.user;
     let new = NewGrant {
         id: code.grant_id,
         user: &user,
@@ -243,15 +254,16 @@ async fn redeem(
         claims: &code.claims,
     };
     let (grant, refresh_token) = new_grant(app, config, new, tx.now);
-    if !grant_store::insert(&tx, grant.clone()).await? {
-        return Err(invalid_grant("grant_exists").into());
-    }
-    request
+    let event = request
         .event(AuditKind::TokenIssued)
         .user(user.id)
-        .session(code.sign_in.session_id)
-        .record(&tx)
-        .await?;
+        .session(code.sign_in.session_id);
+    if !grant_store::insert(&tx, grant.clone(), event).await? {
+        return Err(invalid_grant("grant_exists").into());
+    }
+    if holder.has_most_grants {
+        grant_store::revoke_surplus(&tx, user.id, &client.client_id).await?;
+    }
     let subject = TokenSubject {
         grant: &grant,
         user: &user,

@@ -6,7 +6,7 @@ use crate::{
     oauth::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
-        issue::{ACCESS_TYP, AccessTokenClaims, TokenResponse, expiry},
+        issue::{AccessTokenClaims, TokenResponse, expiry},
         scope,
     },
     secret::public_id,
@@ -49,9 +49,11 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
         sign_in: None,
     };
     Ok(TokenResponse {
-        access_token: app
-            .keys
-            .sign(client.access_token_alg, ACCESS_TYP, &claims)?,
+        access_token: app.keys.sign(
+            client.access_token_alg,
+            config.access_token_typ(&audience).as_str(),
+            &claims,
+        )?,
         token_type: "Bearer",
         expires_in: lifetime,
         id_token: None,

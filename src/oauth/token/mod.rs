@@ -59,6 +59,7 @@ async fn grant_tokens(
 ) -> Result<serde_json::Value, EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&KNOWN)?;
+    app.keys.until_complete().await;
     let config = app.config.get();
     let request = authenticate_client(app, &config, request, &params, caller).await?;
     let (grant_type, tokens) = match params.required("grant_type", 64)? {

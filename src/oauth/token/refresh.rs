@@ -15,7 +15,7 @@ use crate::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
         grant_check::{GrantCheck, GrantHolder, GrantSource, ensure_grant_is_authorized},
-        grant_store::{self, Grant, Rotation},
+        grant_store::{self, Grant, Rotation, StoredGrant},
         issue::{TokenResponse, TokenSubject, issue_tokens},
         refresh_token::{FamilyPosition, RefreshToken},
         scope,
@@ -49,23 +49,24 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     let requested_scope = params.optional_within("scope", 1024)?;
     let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
     let tx = app.db.begin().await?;
-    let grant = lock_grant(&tx, request, &token).await?;
-    let is_current = match token.position_in(&grant, tx.now) {
+    let stored = lock_grant(&tx, request, &token).await?;
+    let grant = &stored.grant;
+    let is_current = match token.position_in(grant, tx.now) {
         FamilyPosition::Current => true,
         FamilyPosition::Repeated => false,
-        FamilyPosition::Reused => return Err(end_family(tx, &grant, request).await?.into()),
+        FamilyPosition::Reused => return Err(end_family(tx, grant, request).await?.into()),
         FamilyPosition::Foreign => return Err(invalid_grant("foreign").into()),
     };
-    let holder = ensure_refresh_is_authorized(&tx, &grant, request).await?;
+    let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
     let audience = scope::choose_audience(params, &grant.audience, client, &app.public_url)?;
     let next = if is_current {
-        rotate(&tx, &grant, request).await?
+        rotate(&tx, grant, request).await?
     } else {
-        open_successor(&grant, request).ok_or(invalid_grant("successor_unreadable"))?
+        open_successor(grant, request).ok_or(invalid_grant("successor_unreadable"))?
     };
     let subject = TokenSubject {
-        grant: &grant,
+        grant,
         user: &holder.user,
         client,
         scope: &scope,
@@ -86,25 +87,27 @@ async fn lock_grant(
     tx: &Tx,
     request: &TokenRequest<'_>,
     token: &RefreshToken,
-) -> Result<Grant, EndpointError> {
-    let grant = grant_store::lock(tx, token.family)
+) -> Result<StoredGrant, EndpointError> {
+    let stored = grant_store::lock_with_holder(tx, token.family)
         .await?
         .ok_or(invalid_grant("unknown"))?;
+    let grant = &stored.grant;
     if grant.client_id != request.client.client_id {
         return Err(invalid_grant("other_client").into());
     }
     if grant.revoked_at.is_some() {
         return Err(invalid_grant("revoked").into());
     }
-    Ok(grant)
+    Ok(stored)
 }
 
 /// RF-9: the client may still refresh, the family is not idle, and the grant is still authorized.
 async fn ensure_refresh_is_authorized(
     tx: &Tx,
-    grant: &Grant,
+    stored: &StoredGrant,
     request: &TokenRequest<'_>,
 ) -> Result<GrantHolder, EndpointError> {
+    let grant = &stored.grant;
     if !scope::allows_refresh(request.client, &grant.scope) {
         return Err(invalid_grant("not_allowed").into());
     }
@@ -112,7 +115,7 @@ async fn ensure_refresh_is_authorized(
         return Err(invalid_grant("idle").into());
     }
     let check = GrantCheck {
-        source: GrantSource::Stored(grant),
+        source: GrantSource::Stored(stored),
         client: request.client,
         scope: &grant.scope,
         claims: &grant.claims,

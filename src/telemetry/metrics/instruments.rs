@@ -59,6 +59,10 @@ pub(super) struct Mail {
     pub(super) duration: Histogram<f64>,
     pub(super) waiting: Gauge<u64>,
     pub(super) oldest: Gauge<f64>,
+    pub(super) domains_held: Counter<u64>,
+    pub(super) relay_held: Counter<u64>,
+    pub(super) ceiling: Gauge<u64>,
+    pub(super) held: Counter<u64>,
 }
 
 /// Upstream providers.
@@ -76,6 +80,8 @@ pub(super) struct Stores {
     pub(super) sql: Histogram<f64>,
     pub(super) sql_errors: Counter<u64>,
     pub(super) ticket_errors: Counter<u64>,
+    pub(super) ticket_bytes: Gauge<u64>,
+    pub(super) ticket_bytes_max: Gauge<u64>,
     pub(super) connections: Gauge<u64>,
     pub(super) connections_max: Gauge<u64>,
 }
@@ -190,6 +196,19 @@ impl Mail {
                 "entree_outbox_oldest_seconds",
                 "How long the oldest waiting email is overdue.",
             ),
+            ceiling: make.gauge("entree_mail_ceiling", "The ceiling of emails a minute."),
+            held: make.counter(
+                "entree_mail_held",
+                "Times that an email had to wait because emails were too many.",
+            ),
+            domains_held: make.counter(
+                "entree_mail_domains_held",
+                "Recipient domains whose emails began to wait: the server did not respond for them.",
+            ),
+            relay_held: make.counter(
+                "entree_mail_relay_held",
+                "Times that all emails began to wait: our mail server did not respond.",
+            ),
         }
     }
 }
@@ -238,6 +257,14 @@ impl Stores {
             ticket_errors: make.counter(
                 "entree_ticket_errors",
                 "Failed operations of the ticket store, by operation.",
+            ),
+            ticket_bytes: make.gauge(
+                "entree_ticket_bytes",
+                "Space of the ticket store in use, in bytes, by pool.",
+            ),
+            ticket_bytes_max: make.gauge(
+                "entree_ticket_bytes_max",
+                "The most bytes of all pools of the ticket store.",
             ),
             connections: make.gauge(
                 "entree_database_connections",

@@ -21,7 +21,7 @@ use instruments::Instruments;
 pub(super) use instruments::resource;
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 29] = [
+pub const NAMES: [&str; 35] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -29,6 +29,10 @@ pub const NAMES: [&str; 29] = [
     "entree_http_request_duration_seconds",
     "entree_key_age_seconds",
     "entree_limit_refusals_total",
+    "entree_mail_ceiling",
+    "entree_mail_domains_held_total",
+    "entree_mail_held_total",
+    "entree_mail_relay_held_total",
     "entree_mail_tries_total",
     "entree_mail_try_duration_seconds",
     "entree_outbox_mails",
@@ -41,6 +45,8 @@ pub const NAMES: [&str; 29] = [
     "entree_sign_in_requested_total",
     "entree_sql_duration_seconds",
     "entree_sql_errors_total",
+    "entree_ticket_bytes",
+    "entree_ticket_bytes_max",
     "entree_ticket_errors_total",
     "entree_tokens_issued_total",
     "entree_tokens_refused_total",
@@ -207,6 +213,26 @@ pub fn mail_tried(outcome: &'static str, took: Duration) {
         .record(took.as_secs_f64(), &labels);
 }
 
+/// Records the ceiling of emails a minute.
+pub fn mail_ceiling(per_minute: u64) {
+    instruments().mail.ceiling.record(per_minute, &[]);
+}
+
+/// Counts an email that waits because emails are too many.
+pub fn mail_held() {
+    instruments().mail.held.add(1, &[]);
+}
+
+/// Counts a recipient domain whose emails begin to wait because its mail server does not respond.
+pub fn mail_domain_held() {
+    instruments().mail.domains_held.add(1, &[]);
+}
+
+/// Counts that all emails begin to wait because our mail server does not respond.
+pub fn mail_relay_held() {
+    instruments().mail.relay_held.add(1, &[]);
+}
+
 /// Counts a token response to a registered client.
 pub fn tokens(grant: &'static str, client: &str) {
     instruments().tokens.add(
@@ -283,6 +309,15 @@ pub fn upstream_stale(provider: &str, stale: Duration) {
 pub fn outbox(waiting: u64, oldest: Duration) {
     instruments().mail.waiting.record(waiting, &[]);
     instruments().mail.oldest.record(oldest.as_secs_f64(), &[]);
+}
+
+/// Records the space that a pool of the ticket store takes, and the most of all pools together.
+pub fn ticket_bytes(pool: &'static str, used: usize, limit: usize) {
+    let stores = &instruments().stores;
+    stores
+        .ticket_bytes
+        .record(used as u64, &[label("pool", pool)]);
+    stores.ticket_bytes_max.record(limit as u64, &[]);
 }
 
 /// Records the connections of a pool.

@@ -4,16 +4,25 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     secret::{Hash, MasterKeys},
-    ticket::{Claim, Counter, TicketKind, Tickets},
+    ticket::{
+        Claim, Counter, Payer, TicketKind, Tickets, Writable, account::ENTRY_BYTES, payer::Groups,
+    },
 };
 
 const TTL: Duration = Duration::from_secs(3600);
+/// The cost of a ticket with a value of up to 64 bytes, sealed.
+const SMALL: usize = 100 + ENTRY_BYTES;
 const KEEP: Duration = Duration::from_secs(7200);
 
-fn fresh(capacity: usize) -> (Tickets, Clock) {
+/// A store with space for so many small tickets of the service itself: three quarters of it.
+fn fresh(tickets: usize) -> (Tickets, Clock) {
     let clock = Clock::default();
     (
-        Tickets::memory(capacity, clock.clone(), &MasterKeys::new([7; 32], [])),
+        Tickets::memory(
+            SMALL * tickets * 4 / 3,
+            clock.clone(),
+            &MasterKeys::new([7; 32], []),
+        ),
         clock,
     )
 }
@@ -54,14 +63,16 @@ async fn rd_03_a_ticket_ends_at_its_ttl() {
 
 #[test]
 fn rd_03_at_the_very_millisecond_of_its_end_an_entry_is_gone() {
-    let mut entries = super::Entries::default();
+    let memory = super::Memory::new(10_000, Clock::default());
+    let mut entries = memory.lock();
     let end = crate::clock::Time(1_000);
-    entries.put("key", super::Content::Count(1), end);
+    entries.put("key", super::Content::Count(1), end, &Groups::default());
     assert!(entries.live("key", crate::clock::Time(999)).is_some());
     assert!(entries.live("key", end).is_none());
     assert_eq!(entries.delete_expired(crate::clock::Time(999)), 0);
     assert_eq!(entries.delete_expired(end), 1);
     assert!(entries.by_key.is_empty() && entries.by_expiry.is_empty());
+    assert_eq!(entries.account.usage().total(), 0);
 }
 
 #[tokio::test]
@@ -119,20 +130,12 @@ async fn a5_a_window_runs_from_its_first_hit_and_then_starts_anew() {
 #[tokio::test]
 async fn rd_12_a_large_entry_takes_the_room_of_several_until_it_is_gone() {
     let (tickets, clock) = fresh(10);
-    let large = vec![0; 4 * 1024];
-    assert!(
-        tickets
-            .issue(TicketKind::Pending, &number(1), &large, TTL)
-            .await
-            .unwrap(),
-        "five of ten, sealed"
-    );
-    assert!(
-        tickets
-            .issue(TicketKind::Pending, &number(2), &large, TTL)
-            .await
-            .unwrap()
-    );
+    let large = vec![0; 4 * SMALL];
+    for n in 1..=2 {
+        let at = number(n);
+        let issued = tickets.issue(TicketKind::Pending, &at, &large, TTL);
+        assert!(issued.await.unwrap(), "nearly five of ten, sealed");
+    }
     assert!(
         tickets
             .issue(TicketKind::Pending, &number(3), b"small", TTL)
@@ -152,50 +155,41 @@ async fn rd_12_a_large_entry_takes_the_room_of_several_until_it_is_gone() {
         "a tombstone is small"
     );
     clock.advance(TTL);
-    assert!(
-        tickets
-            .issue(TicketKind::Pending, &number(4), &vec![0; 9 * 1024], TTL)
-            .await
-            .unwrap(),
-        "all of it"
-    );
-    assert!(
-        tickets
-            .issue(TicketKind::Pending, &number(5), b"small", TTL)
-            .await
-            .is_err()
-    );
+    let (usage, limit) = (tickets.usage().await.unwrap(), SMALL * 40 / 3);
+    assert_eq!(usage.limit, limit);
+    assert!(tickets.sweep() == 3 && tickets.usage().await.unwrap().total() == 0);
 }
 
 #[tokio::test]
-async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
+async fn rd_12_h2_a_full_store_refuses_and_drops_nothing_of_its_own() {
     let (tickets, clock) = fresh(100);
-    for n in 0..100 {
-        assert!(
-            tickets
-                .issue(TicketKind::Code, &number(n), &n.to_be_bytes(), TTL)
-                .await
-                .unwrap()
-        );
+    let mut stored = 0;
+    while tickets
+        .issue(
+            TicketKind::Code,
+            &number(stored),
+            &stored.to_be_bytes(),
+            TTL,
+        )
+        .await
+        .is_ok()
+    {
+        stored += 1;
     }
+    assert!((100..125).contains(&stored), "{stored}");
+    assert_eq!(tickets.check_writable().await.unwrap(), Writable::Full);
     let one = ["a", "b"].map(|name| Counter {
         name: name.to_owned(),
         limit: 1,
         window: TTL,
     });
+    let next = number(stored);
+    let refused = tickets.issue(TicketKind::Code, &next, b"", TTL);
+    assert!(refused.await.unwrap_err().is_transient());
+    let charged = tickets.charged_to(Payer::Network([192, 0, 2, 1].into()));
     assert!(
-        tickets
-            .issue(TicketKind::Code, &number(100), b"", TTL)
-            .await
-            .unwrap_err()
-            .is_transient()
-    );
-    assert!(
-        tickets
-            .hit(&number(100), &one)
-            .await
-            .unwrap_err()
-            .is_transient()
+        charged.hit(&number(stored), &one).await.unwrap().is_none(),
+        "counters have space of their own"
     );
     assert!(
         !tickets
@@ -204,7 +198,7 @@ async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
             .unwrap(),
         "an existing value is still found"
     );
-    for n in 0..100 {
+    for n in 0..stored {
         let claim = tickets
             .claim(TicketKind::Code, &number(n), b"used", KEEP)
             .await
@@ -215,23 +209,22 @@ async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
             "a claim needs no room"
         );
     }
-    assert!(
-        tickets
-            .issue(TicketKind::Code, &number(100), b"", TTL)
-            .await
-            .is_err(),
-        "tombstones are live entries too"
-    );
+    let refused = tickets.issue(TicketKind::Code, &next, b"", TTL);
+    assert!(refused.await.is_err(), "tombstones are live entries too");
     clock.advance(KEEP);
     assert!(
-        tickets.hit(&number(100), &one).await.unwrap().is_none(),
+        tickets
+            .issue(TicketKind::Code, &number(stored), b"", TTL)
+            .await
+            .unwrap(),
         "what has ended makes room by itself"
     );
 }
 
 #[tokio::test]
 async fn rd_12_a_hit_that_does_not_fit_raises_nothing() {
-    let (tickets, _) = fresh(2);
+    let clock = Clock::default();
+    let tickets = Tickets::memory(ENTRY_BYTES * 3, clock, &MasterKeys::new([7; 32], []));
     let counter = |name: &str| Counter {
         name: name.to_owned(),
         limit: 1,

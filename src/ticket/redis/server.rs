@@ -13,11 +13,17 @@ use redis::{Cmd, FromRedisValue, cmd};
 use super::Redis;
 use crate::{
     secret::{MasterKeys, public_id},
-    ticket::Tickets,
+    ticket::{Space, Tickets, conformance},
 };
 
 /// Tests share few processors with many others: what is not about time-outs waits longer.
 const PATIENT: Duration = Duration::from_secs(20);
+
+/// The part of Redis that tests use.
+pub(in crate::ticket) const SPACE: Space<'static> = Space {
+    prefix: "t:",
+    max_bytes: conformance::SPACE,
+};
 
 pub(in crate::ticket) struct Server {
     directory: PathBuf,
@@ -64,7 +70,7 @@ impl Server {
     /// A copy of the service with a connection of its own.
     pub(in crate::ticket) fn tickets(&self, keys: &MasterKeys) -> Tickets {
         Tickets::over(
-            Arc::new(Redis::open(&self.url(), PATIENT).unwrap()),
+            Arc::new(Redis::open(&self.url(), SPACE, PATIENT).unwrap()),
             "t:",
             keys,
         )
@@ -83,13 +89,20 @@ impl Server {
         command.query_async(&mut connection).await.unwrap()
     }
 
+    /// The keys of entries, without those of the account.
     pub(in crate::ticket) async fn keys(&self) -> Vec<String> {
+        let mut keys = self.all_keys().await;
+        keys.retain(|key| !key.starts_with("t:account:"));
+        keys
+    }
+
+    async fn all_keys(&self) -> Vec<String> {
         self.raw(cmd("KEYS").arg("*")).await
     }
 
     /// H2: nothing is left behind for ever.
     pub(in crate::ticket) async fn every_key_has_a_ttl(&self) {
-        for key in self.keys().await {
+        for key in self.all_keys().await {
             assert!(key.starts_with("t:"), "{key}");
             let ttl: i64 = self.raw(cmd("PTTL").arg(&key)).await;
             assert!(ttl != -1, "{key} never ends");
@@ -136,7 +149,7 @@ impl Server {
     }
 
     async fn answers(&self) {
-        let probe = Redis::open(&self.url(), PATIENT).unwrap();
+        let probe = Redis::open(&self.url(), SPACE, PATIENT).unwrap();
         let up = async {
             while crate::ticket::store::Store::ping(&probe).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -9,12 +9,19 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 
-use super::{Redis, Store as _, TIMEOUT, server::Server, within};
+use super::{
+    Redis, TIMEOUT,
+    server::{SPACE, Server},
+    within,
+};
 use crate::{
     clock::Time,
     error::InfraError,
     secret::{Hash, MasterKeys, Plain},
-    ticket::{Claim, Counter, EvictionPolicy, Once, TicketKind, Tickets},
+    ticket::{
+        Claim, Counter, EvictionPolicy, Once, Payer, Space, TicketKind, Tickets, Writable,
+        store::Store as _,
+    },
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -278,7 +285,7 @@ async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
         return;
     };
     let patient = server.tickets(&keys());
-    let tickets = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
+    let tickets = Tickets::connect(&server.url(), SPACE, &keys()).unwrap();
     let at = handle();
     patient
         .issue(TicketKind::Code, &at, b"value", MINUTE)
@@ -321,7 +328,7 @@ async fn rd_08_a_line_that_redis_closed_is_replaced_unnoticed() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let store = Redis::open(&server.url(), MINUTE).unwrap();
+    let store = Redis::open(&server.url(), SPACE, MINUTE).unwrap();
     for _ in 0..3 {
         store.ping().await.unwrap();
         let _: i64 = server
@@ -351,7 +358,7 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
         return;
     };
     let patient = server.tickets(&keys());
-    let hasty = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
+    let hasty = Tickets::connect(&server.url(), SPACE, &keys()).unwrap();
     let (at, untouched) = (handle(), handle());
     patient
         .issue(TicketKind::Code, &at, b"value", MINUTE)
@@ -446,7 +453,7 @@ async fn rd_11_a_silent_line_is_put_away() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let store = Redis::open(&server.url(), TIMEOUT).unwrap();
+    let store = Redis::open(&server.url(), SPACE, TIMEOUT).unwrap();
     let connected = async { while store.ping().await.is_err() {} };
     tokio::time::timeout(MINUTE, connected).await.unwrap();
     server.freeze(true);
@@ -548,7 +555,8 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let may = "on >pass ~t:* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello";
+    let may = "on >pass ~t:* +evalsha +script|load +ping +hello +time +get +set +incr +del +exists +pttl +pexpire \
+               +hget +hset +hdel +hmget +hincrby +zadd +zrem +zincrby +zrange +zrevrange +zrangebyscore";
     let _: String = server
         .raw(
             cmd("ACL")
@@ -558,7 +566,7 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
         )
         .await;
     let url = format!("{}?user=entree&pass=pass", server.url());
-    let store = Redis::open(&url, MINUTE).unwrap();
+    let store = Redis::open(&url, SPACE, MINUTE).unwrap();
     assert!(!store.describe().contains("pass"));
     let tickets = Tickets::over(std::sync::Arc::new(store), "t:", &keys());
     let at = handle();
@@ -599,7 +607,7 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
         EvictionPolicy::Unreadable(_)
     ));
     let elsewhere = Tickets::over(
-        std::sync::Arc::new(Redis::open(&url, MINUTE).unwrap()),
+        std::sync::Arc::new(Redis::open(&url, SPACE, MINUTE).unwrap()),
         "other:",
         &keys(),
     );
@@ -619,19 +627,127 @@ async fn a2_a_limited_address_costs_redis_the_same_commands() {
     };
     let tickets = server.tickets(&keys());
     let limits = crate::config::Limits::default();
-    let (spent, fresh) = (Hash::of(b"spent"), Hash::of(b"fresh"));
-    while crate::limit::address(&tickets, &spent, &limits)
-        .await
-        .unwrap()
-    {}
-    for key in [spent, fresh] {
-        let _: String = server.raw(cmd("CONFIG").arg("RESETSTAT")).await;
-        let _ = crate::limit::address(&tickets, &key, &limits)
+    let ask = async |key: &Hash, caller: &str| {
+        let request = crate::limit::EmailRequest {
+            address: key,
+            domain: None,
+            caller: caller.parse().unwrap(),
+            known_device: None,
+        };
+        crate::limit::spend_email(&tickets, &request, &limits)
             .await
-            .unwrap();
+            .unwrap()
+    };
+    let (spent, fresh) = (Hash::of(b"spent"), Hash::of(b"fresh"));
+    for n in 0..30 {
+        ask(&spent, &format!("10.0.{n}.1")).await;
+    }
+    for (key, caller) in [
+        (spent, "10.1.1.1"),
+        (fresh, "10.1.1.1"),
+        (spent, "10.0.0.1"),
+    ] {
+        let _: String = server.raw(cmd("CONFIG").arg("RESETSTAT")).await;
+        ask(&key, caller).await;
         let stats: String = server.raw(cmd("INFO").arg("commandstats")).await;
-        assert!(stats.contains("cmdstat_evalsha:calls=1,"), "{stats}");
-        assert!(!stats.contains("cmdstat_set:"), "{stats}");
+        assert!(stats.contains("cmdstat_evalsha:calls=4,"), "{stats}");
+    }
+}
+
+/// OB-7, ST-20: a store that responds and refuses to write says why.
+#[tokio::test]
+async fn ob_7_a_store_that_refuses_writes_says_why() {
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
+    let tickets = server.tickets(&keys());
+    assert_eq!(tickets.check_writable().await.unwrap(), Writable::Yes);
+    let set = async |name: &str, value: &str| -> String {
+        server
+            .raw(cmd("CONFIG").arg("SET").arg(name).arg(value))
+            .await
+    };
+    set("maxmemory", "1").await;
+    assert_eq!(tickets.check_writable().await.unwrap(), Writable::Full);
+    set("maxmemory", "128mb").await;
+    let _: String = server.raw(cmd("REPLICAOF").arg("127.0.0.1").arg("1")).await;
+    assert_eq!(tickets.check_writable().await.unwrap(), Writable::ReadOnly);
+    let _: String = server.raw(cmd("REPLICAOF").arg("NO").arg("ONE")).await;
+    assert_eq!(tickets.check_writable().await.unwrap(), Writable::Yes);
+    let may = ["on", ">pass", "~t:*", "+@read", "+ping", "+hello"];
+    let _: String = server
+        .raw(cmd("ACL").arg("SETUSER").arg("reader").arg(&may))
+        .await;
+    let url = format!("{}?user=reader&pass=pass", server.url());
+    let store = Redis::open(&url, SPACE, MINUTE).unwrap();
+    let reader = Tickets::over(std::sync::Arc::new(store), "t:", &keys());
+    assert_eq!(reader.check_writable().await.unwrap(), Writable::Forbidden);
+    server.every_key_has_a_ttl().await;
+}
+
+/// A Redis with less memory than the budget makes charged tickets leave, too.
+#[tokio::test]
+async fn oa_4_a_full_redis_drops_charged_tickets_for_a_code() {
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
+    let tickets = server.tickets(&keys());
+    let attacker = tickets.charged_to(Payer::Network([192, 0, 2, 1].into()));
+    for _ in 0..20 {
+        let at = handle();
+        let issued = attacker.issue(TicketKind::Pending, &at, &[7; 2000], MINUTE);
+        assert!(issued.await.unwrap());
+    }
+    let _: String = server
+        .raw(cmd("CONFIG").arg("SET").arg("maxmemory").arg("1"))
+        .await;
+    let at = handle();
+    let issued = tickets.issue(TicketKind::Code, &at, b"code", MINUTE);
+    assert!(issued.await.unwrap());
+    assert!(tickets.peek(TicketKind::Code, &at).await.unwrap().is_some());
+}
+
+/// The estimate of an entry's cost covers what Redis really takes.
+#[tokio::test]
+async fn oa_4_the_account_is_no_less_than_the_memory_of_redis() {
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
+    let space = Space {
+        max_bytes: 64 << 20,
+        ..SPACE
+    };
+    let store = Redis::open(&server.url(), space, MINUTE).unwrap();
+    let tickets = Tickets::over(std::sync::Arc::new(store), "t:", &keys());
+    let used = async || -> usize {
+        let info: String = server.raw(cmd("INFO").arg("memory")).await;
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let counter = [Counter {
+        name: "address 60".to_owned(),
+        limit: 5,
+        window: MINUTE,
+    }];
+    for (is_counter, spread) in [(false, 72), (true, 72), (false, 0), (true, 0)] {
+        let (before, accounted) = (used().await, tickets.usage().await.unwrap().total());
+        for n in 0..4000_u128 {
+            // Each from a network of its own, or all from one.
+            let address = std::net::Ipv6Addr::from_bits(0x2001 << 112 | n << spread);
+            let payer = tickets.charged_to(Payer::Network(address.into()));
+            if is_counter {
+                payer.hit(&handle(), &counter).await.unwrap();
+            } else {
+                let at = handle();
+                let issued = payer.issue(TicketKind::Pending, &at, &[7; 100], MINUTE);
+                assert!(issued.await.unwrap());
+            }
+        }
+        let grown = used().await - before;
+        let accounted = tickets.usage().await.unwrap().total() - accounted;
+        assert!(grown < accounted, "{grown} bytes, {accounted} accounted");
     }
 }
 
@@ -648,7 +764,7 @@ fn urls_that_are_not_of_redis_are_refused_without_repeating_them() {
         "redis+unix:",
         "valkey://:canary@host",
     ] {
-        let failure = Tickets::connect(bad, "t:", &keys())
+        let failure = Tickets::connect(bad, SPACE, &keys())
             .unwrap_err()
             .to_string();
         assert!(failure.starts_with("tickets.url: "), "{bad}: {failure}");
@@ -673,7 +789,7 @@ async fn describe_names_the_place_without_user_or_password() {
             "redis+unix:///run/r.sock?db=2",
         ),
     ] {
-        let tickets = Tickets::connect(url, "t:", &keys()).unwrap();
+        let tickets = Tickets::connect(url, SPACE, &keys()).unwrap();
         assert_eq!(tickets.describe(), place);
         assert_eq!(format!("{tickets:?}"), format!("Tickets({place})"));
     }

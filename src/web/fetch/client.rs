@@ -8,7 +8,7 @@ use reqwest::{Certificate, Client, redirect, retry};
 use super::{
     error::FetchError,
     message::{FetchRequest, FetchResponse},
-    resolver::{NotPublic, Resolver},
+    resolver::{NotPublic, NotResolved, Resolver},
     scope::{FetchScope, NOT_PUBLIC},
 };
 use crate::telemetry::trace::{self, Span, Tag};
@@ -135,6 +135,12 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
     error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
+/// Returns whether the machine is there and nothing listens on the port.
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 /// Classifies an error of the client. Its own text holds the URL and is not used.
 fn classify(error: &reqwest::Error) -> FetchError {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
@@ -142,17 +148,21 @@ fn classify(error: &reqwest::Error) -> FetchError {
         if cause.is::<NotPublic>() {
             return FetchError::Blocked(NOT_PUBLIC);
         }
+        if cause.is::<NotResolved>() {
+            return FetchError::Dns;
+        }
         if is_tls(cause) {
-            return FetchError::Down(
-                "TLS failed: its certificate is not trusted, or it speaks no TLS",
-            );
+            return FetchError::Tls;
+        }
+        if is_refused(cause) {
+            return FetchError::Refused;
         }
         source = cause.source();
     }
     if error.is_timeout() {
         FetchError::Timeout
     } else if error.is_connect() {
-        FetchError::Down("no connection: its name does not resolve, or nothing listens there")
+        FetchError::Down("no connection: the network does not lead there")
     } else {
         FetchError::Down("the connection ended before the response was complete")
     }

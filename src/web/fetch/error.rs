@@ -16,12 +16,27 @@ pub enum FetchError {
     TooLarge,
     #[error("did not answer in time")]
     Timeout,
+    #[error("its name does not resolve (DNS)")]
+    Dns,
+    #[error("it refuses connections on that port")]
+    Refused,
+    #[error("TLS failed: its certificate is not trusted, or it speaks no TLS")]
+    Tls,
     /// There was no connection, or it ended early, in fixed words.
     #[error("{0}")]
     Down(&'static str),
 }
 
 impl FetchError {
+    /// Whether there was no response at all, so that the next request may well fail, too.
+    #[must_use]
+    pub const fn is_of_transport(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::Dns | Self::Refused | Self::Tls | Self::Down(_)
+        )
+    }
+
     /// Returns the label for metrics and spans.
     #[must_use]
     pub const fn outcome(self) -> &'static str {
@@ -30,7 +45,7 @@ impl FetchError {
             Self::Redirect => "redirect",
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
-            Self::Down(_) => "down",
+            Self::Dns | Self::Refused | Self::Tls | Self::Down(_) => "down",
         }
     }
 }

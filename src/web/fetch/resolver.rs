@@ -18,6 +18,11 @@ pub(super) struct Resolver(pub(super) Arc<FetchScope>);
 #[error("no public address")]
 pub(super) struct NotPublic;
 
+/// The name has no address, or could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("no address")]
+pub(super) struct NotResolved;
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let scope = Arc::clone(&self.0);
@@ -28,13 +33,15 @@ impl Resolve for Resolver {
             let is_allowed = |ip: IpAddr| {
                 allows_private || is_public(ip) || (allows_loopback && ip.is_loopback())
             };
-            let all = look_up(name.as_str()).await?;
-            let is_known = !all.is_empty();
+            let all = look_up(name.as_str()).await.unwrap_or_default();
+            if all.is_empty() {
+                return Err(NotResolved.into());
+            }
             let allowed: Vec<_> = all
                 .into_iter()
                 .filter(|address| is_allowed(address.ip()))
                 .collect();
-            if is_known && allowed.is_empty() {
+            if allowed.is_empty() {
                 return Err(NotPublic.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)

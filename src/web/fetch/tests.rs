@@ -129,7 +129,7 @@ async fn ht_03_the_resolver_returns_public_addresses_alone() {
     .unwrap();
     let error = open.send(FetchRequest::get(url)).await.unwrap_err();
     assert!(
-        matches!(error, FetchError::Down(words) if words.contains("TLS")),
+        error == FetchError::Tls,
         "it connects and finds no TLS: {error}"
     );
     plain.await.unwrap();
@@ -406,4 +406,18 @@ fn ht_06_an_unusable_ca_file_is_reported_in_words() {
             .contains("cannot be read")
     );
     assert!(with("").is_ok(), "an empty environment variable means none");
+}
+
+#[tokio::test]
+async fn od_7_a_name_that_does_not_resolve_and_a_port_that_refuses_are_told_apart() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    for (url, expected) in [
+        ("https://nowhere.invalid/".to_owned(), FetchError::Dns),
+        (closed, FetchError::Refused),
+    ] {
+        let sent = local().send(FetchRequest::get(url.clone())).await;
+        assert_eq!(sent.err(), Some(expected), "{url}");
+    }
 }

@@ -145,9 +145,9 @@ fn an_unknown_key_shows_itself_and_an_unused_argument_is_ignored() {
 #[test]
 fn numbers_choose_plurals_and_codes_keep_their_zeros() {
     let localizer = Texts::default().localizer("en");
-    let seconds = |n: &str| localizer.text_with("sent-resend-pause", &[("seconds", n.to_owned())]);
-    assert_eq!(seconds("1"), "You can resend in one second.");
-    assert_eq!(seconds("30"), "You can resend in 30 seconds.");
+    let left = |n: &str| localizer.text_with("sent-tries-left", &[("count", n.to_owned())]);
+    assert_eq!(left("1"), "You have one attempt left.");
+    assert_eq!(left("4"), "You have 4 attempts left.");
     assert_eq!(
         localizer
             .text_with("sent-code-hint", &[("digits", "00012345".to_owned())])

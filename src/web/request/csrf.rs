@@ -5,17 +5,22 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::{
     Request,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, Method, header},
 };
 
-use crate::secret::{Hash, Mac};
+use crate::{
+    secret::{Hash, Mac},
+    web::base_path::BasePath,
+};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Returns whether a state-changing request comes from a page of ours (CF-01).
 ///
 /// `Sec-Fetch-Site`, if sent, must be `same-origin` (`none` is a typed address, which never posts).
-/// `Origin`, if sent, must be that of `public_url`. One of them must be there. With `allow_null`,
+/// `Origin`, if sent, must be that of `public_url`. One of them must be there; an older browser that
+/// sends neither names the page by `Referer`, which no page of another site can forge and which must
+/// be below the path of `public_url`. With `allow_null`,
 /// `Origin: null` passes beside `Sec-Fetch-Site: same-origin`: browsers send it from a page with
 /// `Referrer-Policy: no-referrer`, which is the link page alone. A sandboxed frame sends it as
 /// `cross-site`.
@@ -35,8 +40,54 @@ pub fn is_from_own_page(request: &Request, public_url: &str, allow_null: bool) -
     match origin {
         Some(origin) if origin == "null" => allow_null && is_same_origin,
         Some(origin) => is_origin_of(origin, public_url),
-        None => is_same_origin,
+        None => is_same_origin || own_referrer(request, public_url).is_some(),
     }
+}
+
+/// Returns whether the browser does not say which page a form comes from: an older one, or one that
+/// keeps it to itself. Nothing of another site is seen then, and nothing of ours is proved.
+#[must_use]
+pub fn names_no_page(request: &Request) -> bool {
+    let origin = request.headers().get(header::ORIGIN);
+    !request.headers().contains_key(SEC_FETCH_SITE)
+        && origin.is_none_or(|origin| origin == "null")
+        && !request.headers().contains_key(header::REFERER)
+}
+
+/// Returns the page of ours that a request is about, as a path inside the service: of a GET its own,
+/// of a form the page that holds it, if the browser names it.
+#[must_use]
+pub fn page_of(request: &Request, public_url: &str) -> Option<String> {
+    if *request.method() == Method::GET {
+        return own_path(request);
+    }
+    let page = own_referrer(request, public_url)?;
+    let base = BasePath::of_url(public_url);
+    let query = page.query().map(|query| format!("?{query}"));
+    let path = format!("{}{}", base.inside(page.path())?, query.unwrap_or_default());
+    is_path(&path).then_some(path)
+}
+
+/// Returns the path inside the service and the query of a request, if a link may have them.
+#[must_use]
+pub fn own_path(request: &Request) -> Option<String> {
+    let path = request.uri().path_and_query()?.as_str();
+    is_path(path).then(|| path.to_owned())
+}
+
+/// Browsers read two slashes as the beginning of another host.
+fn is_path(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/\\")
+}
+
+/// Returns the page of ours that the browser names as the one that a request comes from.
+fn own_referrer(request: &Request, public_url: &str) -> Option<url::Url> {
+    let referrer = single_header(request, &header::REFERER).ok()??;
+    let page = url::Url::parse(referrer.to_str().ok()?).ok()?;
+    let own = url::Url::parse(public_url).ok()?;
+    let is_ours =
+        page.origin() == own.origin() && BasePath::of_url(public_url).inside(page.path()).is_some();
+    is_ours.then_some(page)
 }
 
 /// Returns the value of a header that must not be repeated.
@@ -141,6 +192,63 @@ mod tests {
         ] {
             assert!(!check(None, Some(origin), true), "{origin}");
             assert!(!check(Some("same-origin"), Some(origin), true), "{origin}");
+        }
+    }
+
+    #[test]
+    fn oc_8_an_older_browser_names_our_page_by_its_referrer() {
+        let from = |referrer: &str, site: Option<&str>| {
+            let request = Request::builder().method(Method::POST);
+            let request = request.header("referer", referrer);
+            let request = match site {
+                Some(site) => request.header("sec-fetch-site", site),
+                None => request,
+            };
+            let request = request.finish();
+            (
+                is_from_own_page(&request, PUBLIC_URL, false),
+                page_of(&request, PUBLIC_URL),
+            )
+        };
+        let own = Some("/login?txn=1".to_owned());
+        let page = "https://id.example/login?txn=1";
+        assert_eq!(from(page, None), (true, own.clone()));
+        assert_eq!(from(page, Some("cross-site")), (false, own));
+        for other in [
+            "https://evil.example/login",
+            "http://id.example/login",
+            "https://id.example.evil.example/",
+            "https://id.example@evil.example/",
+            "",
+            "/login",
+        ] {
+            assert_eq!(from(other, None), (false, None), "{other}");
+        }
+        let two_slashes = "https://id.example//evil.example/";
+        assert_eq!(from(two_slashes, None), (true, None));
+    }
+
+    /// Another program on our host is no page of ours.
+    #[test]
+    fn ob_6_a_referrer_is_below_our_path_and_a_page_begins_at_the_root() {
+        let from = |referrer: &str| {
+            let request = Request::builder().method(Method::POST);
+            let request = request.header("referer", referrer).finish();
+            let public_url = "https://id.example/auth";
+            (
+                is_from_own_page(&request, public_url, false),
+                page_of(&request, public_url),
+            )
+        };
+        let page = Some("/login?txn=1".to_owned());
+        assert_eq!(from("https://id.example/auth/login?txn=1"), (true, page));
+        for other in [
+            "https://id.example/login",
+            "https://id.example/other/login",
+            "https://id.example/authx/login",
+            "https://id.example/auth/../other/login",
+        ] {
+            assert_eq!(from(other), (false, None), "{other}");
         }
     }
 

@@ -1,6 +1,10 @@
 //! Requests, read strictly.
 
+pub mod again;
 pub mod caller;
 pub mod cookie;
 pub mod csrf;
+pub mod deployment;
+pub mod named_client;
 pub mod params;
+pub mod unnamed_proxy;

@@ -5,7 +5,11 @@
 //! long is a 400 that names the parameter. Parameters that are not read are ignored, malformed or
 //! not.
 
-use poem::{Body, Request, error::ResponseError, http::StatusCode, http::header};
+use poem::{
+    Body, Request,
+    error::ResponseError,
+    http::{StatusCode, Uri, header},
+};
 
 /// The longest value that [`Params::optional`] accepts, in bytes.
 const DEFAULT_MAX: usize = 2048;
@@ -43,6 +47,19 @@ pub enum ParamError {
 }
 
 impl ParamError {
+    /// Returns the name of the parameter at fault, if it is one.
+    #[must_use]
+    pub const fn parameter(&self) -> Option<&'static str> {
+        match self {
+            Self::Repeated(name)
+            | Self::Encoding(name)
+            | Self::Character(name)
+            | Self::TooLong { name, .. }
+            | Self::Missing(name) => Some(name),
+            Self::TooMany | Self::ContentType | Self::TooLarge | Self::Unreadable => None,
+        }
+    }
+
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -69,7 +86,12 @@ type Value = Option<String>;
 impl Params {
     /// Reads the query.
     pub fn from_query(request: &Request) -> Result<Self, ParamError> {
-        Self::parse(request.uri().query().unwrap_or_default().as_bytes())
+        Self::from_uri(request.uri())
+    }
+
+    /// Reads the query of an address.
+    pub fn from_uri(uri: &Uri) -> Result<Self, ParamError> {
+        Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
     /// Reads a form, and never the query. Parameters of the content type such as charset are
@@ -154,6 +176,19 @@ impl Params {
             .try_for_each(|name| self.optional_within(name, usize::MAX).map(drop))
     }
 
+    /// Checks that no value of `names` has a control character: none is written there by a person,
+    /// and in a store each would take the space of several.
+    pub fn check_printable(&self, names: &[&'static str]) -> Result<(), ParamError> {
+        let has_control = |value: &Value| {
+            let value = value.as_deref();
+            value.is_some_and(|value| value.contains(char::is_control))
+        };
+        let refused = names
+            .iter()
+            .find(|name| self.values_of(name).any(has_control));
+        refused.map_or(Ok(()), |name| Err(ParamError::Character(name)))
+    }
+
     /// Checks that none of `names` is repeated, for hints, whose value fails no request.
     pub fn check_not_repeated(&self, names: &[&'static str]) -> Result<(), ParamError> {
         let repeated = names
@@ -169,6 +204,29 @@ impl Params {
             [(sent, Some(value))] if sent == name => Some(value),
             _ => None,
         }
+    }
+
+    /// Returns the first value of `name` that is text and not empty, however often it was sent and
+    /// however long it is: for errors, which repeat what the client sent.
+    #[must_use]
+    pub fn first_readable(&self, name: &str) -> Option<&str> {
+        self.values_of(name)
+            .filter_map(Option::as_deref)
+            .find(|value| !value.is_empty())
+    }
+
+    /// Returns whether `name` was sent with a malformed escape or with bytes that are not UTF-8.
+    #[must_use]
+    pub fn has_unreadable(&self, name: &str) -> bool {
+        self.values_of(name).any(Option::is_none)
+    }
+
+    /// Returns the length of all names and values together, decoded.
+    #[must_use]
+    pub fn decoded_bytes(&self) -> usize {
+        let bytes_of =
+            |(name, value): &(String, Value)| name.len() + value.as_ref().map_or(0, String::len);
+        self.0.iter().map(bytes_of).sum()
     }
 
     /// Returns whether `name` was sent, empty or not.
@@ -205,7 +263,7 @@ impl Params {
     }
 }
 
-fn is_form(content_type: Option<&str>) -> bool {
+pub(super) fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type
         .unwrap_or_default()
         .split(';')

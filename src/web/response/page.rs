@@ -4,6 +4,8 @@
 //! [`render_page`] puts the page into the layout and sets every header, so that an endpoint cannot
 //! forget one. A page without a script cannot run one, whatever is injected into it.
 
+use std::{any::Any, borrow::Borrow};
+
 use askama::Template;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{
@@ -11,8 +13,11 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 
-use super::{assets, hsts};
-use crate::{secret, web::locale::Localizer};
+use super::{assets, filters, hsts};
+use crate::{
+    secret,
+    web::{base_path::BasePath, locale::Localizer},
+};
 
 /// The one script of a page. It runs by nonce; the page works without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +74,11 @@ pub trait PageContent: Template {
     }
 }
 
-/// What the headers depend on beside the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What headers and links depend on beside the page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageOptions {
+    /// The path before the addresses of ours in the page.
+    pub base_path: BasePath,
     /// Whether the response carries Strict-Transport-Security.
     pub hsts: bool,
     /// Whether the client opens our pages in a pop-up and must keep its handle to the window.
@@ -82,13 +89,14 @@ impl PageOptions {
     #[must_use]
     pub fn for_url(public_url: &str) -> Self {
         Self {
+            base_path: BasePath::of_url(public_url),
             hsts: hsts::applies_to(public_url),
             popups: false,
         }
     }
 
     #[must_use]
-    pub const fn with_popups(self, popups: bool) -> Self {
+    pub fn with_popups(self, popups: bool) -> Self {
         Self { popups, ..self }
     }
 }
@@ -112,9 +120,10 @@ struct Layout<'a> {
 /// Renders a page with all its headers. Rendering fails only by a bug; the response is then a 500
 /// in plain text.
 #[must_use]
-pub fn render_page(content: &impl PageContent, options: PageOptions) -> Response {
+pub fn render_page(content: &impl PageContent, options: impl Borrow<PageOptions>) -> Response {
+    let options: &PageOptions = options.borrow();
     let nonce = STANDARD.encode(secret::random::<16>());
-    match render(content, &nonce) {
+    match render(content, &options.base_path, &nonce) {
         Ok(html) => response(
             content.status(),
             html,
@@ -136,7 +145,8 @@ pub fn render_page(content: &impl PageContent, options: PageOptions) -> Response
     }
 }
 
-fn render(content: &impl PageContent, nonce: &str) -> askama::Result<String> {
+fn render(content: &impl PageContent, base_path: &BasePath, nonce: &str) -> askama::Result<String> {
+    let values: (&str, &dyn Any) = (filters::BASE_PATH, base_path);
     let localizer = content.localizer();
     Layout {
         lang: &localizer.tag,
@@ -146,11 +156,11 @@ fn render(content: &impl PageContent, nonce: &str) -> askama::Result<String> {
         style: assets::style_path(),
         refresh: content.refresh(),
         is_wide: content.is_wide(),
-        body: &content.render()?,
+        body: &content.render_with_values(&values)?,
         script: content.script(),
         nonce,
     }
-    .render()
+    .render_with_values(&values)
 }
 
 fn content_security_policy(content: &impl PageContent, nonce: &str) -> String {
@@ -181,7 +191,7 @@ fn content_security_policy(content: &impl PageContent, nonce: &str) -> String {
 
 fn page_headers(
     content: &impl PageContent,
-    options: PageOptions,
+    options: &PageOptions,
     nonce: &str,
 ) -> Vec<(HeaderName, String)> {
     let fixed = |name: &'static str| HeaderName::from_static(name);

@@ -15,6 +15,8 @@ use poem_openapi::{
     types::{ToJSON as _, Type as _},
 };
 
+use super::reason::RefusalReason;
+
 /// A problem (RFC 9457 §3.1).
 #[derive(Clone, Debug, Object, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
@@ -72,6 +74,12 @@ impl Problem {
         }
     }
 
+    /// Returns the problem as the body of a response.
+    #[must_use]
+    pub fn to_body(&self) -> String {
+        self.to_json_string()
+    }
+
     fn status_code(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -82,13 +90,15 @@ impl IntoResponse for Problem {
         let mut response = Response::builder()
             .status(self.status_code())
             .content_type(Self::CONTENT_TYPE)
-            .body(self.to_json_string());
+            .body(self.to_body());
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response
+        // The layers add the reference, which endpoints do not know.
+        response.extensions_mut().insert(self.clone());
+        RefusalReason::new(self.code).attach_to(response)
     }
 }
 

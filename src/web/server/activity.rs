@@ -1,18 +1,56 @@
 //! The activity of one connection, and how long it may be quiet.
 
-use std::{pin::Pin, sync::Arc, task};
+use std::{sync::Arc, time::Duration};
 
-use hyper::body::{Body, Frame, SizeHint};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::options::ServerOptions;
 
-#[derive(Clone, Copy, Default)]
+/// How often an idle connection compares its time with the time-out, which changes.
+const RECHECK: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy)]
 pub(super) struct Activity {
     /// Whether a request ever began.
     has_begun: bool,
     /// Requests whose response has not been sent whole.
     in_flight: usize,
+    /// When the last activity was.
+    last: Instant,
+}
+
+impl Activity {
+    /// The activity of a connection that was just accepted.
+    pub(super) fn new() -> Self {
+        Self {
+            has_begun: false,
+            in_flight: 0,
+            last: Instant::now(),
+        }
+    }
+
+    /// Notes that a request begins.
+    pub(super) fn begin(&mut self) {
+        self.has_begun = true;
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.last = Instant::now();
+    }
+
+    pub(super) const fn is_busy(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Returns when the last activity was.
+    pub(super) const fn last(&self) -> Instant {
+        self.last
+    }
+
+    pub(super) fn quiet_for(&self) -> Duration {
+        self.last.elapsed()
+    }
 }
 
 /// How to close a connection that has been quiet for too long.
@@ -25,10 +63,11 @@ pub(super) enum Closing {
     Forced,
 }
 
-/// Waits until the connection has been quiet for too long.
+/// Waits until the connection has been quiet for too long. The idle time-out may change meanwhile.
 pub(super) async fn quiet(
     activity: &mut watch::Receiver<Activity>,
     options: &ServerOptions,
+    idle_timeout: impl Fn() -> Duration,
 ) -> Closing {
     loop {
         let now = *activity.borrow_and_update();
@@ -40,11 +79,13 @@ pub(super) async fn quiet(
             } => (options.header_timeout, Closing::Forced),
             Activity {
                 has_begun: true, ..
-            } => (options.idle_timeout, Closing::Graceful),
+            } => (idle_timeout(), Closing::Graceful),
         };
-        match timeout(limit, activity.changed()).await {
+        let left = limit.saturating_sub(now.quiet_for());
+        match timeout(left.min(RECHECK), activity.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_sender_gone)) => std::future::pending().await,
+            Err(_elapsed) if left > RECHECK => {}
             Err(_elapsed) => return closing,
         }
     }
@@ -55,16 +96,14 @@ pub(super) struct ActivityGuard(Arc<watch::Sender<Activity>>);
 
 impl ActivityGuard {
     pub(super) fn new(activity: Arc<watch::Sender<Activity>>) -> Self {
-        activity.send_modify(|activity| {
-            activity.has_begun = true;
-            activity.in_flight = activity.in_flight.saturating_add(1);
-        });
+        activity.send_modify(Activity::begin);
         Self(activity)
     }
 
     /// Notes that a part of the response left: an event stream may go on while its client reads.
-    fn note_progress(&self) {
-        self.0.send_modify(|_unchanged| {});
+    pub(super) fn note_progress(&self) {
+        self.0
+            .send_modify(|activity| activity.last = Instant::now());
     }
 }
 
@@ -72,37 +111,7 @@ impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.0.send_modify(|activity| {
             activity.in_flight = activity.in_flight.saturating_sub(1);
+            activity.last = Instant::now();
         });
-    }
-}
-
-/// A response body that holds its [`ActivityGuard`] until it has been sent. Hyper polls for a part
-/// only once the client has read the parts before it.
-pub(super) struct GuardedBody<B> {
-    pub(super) body: B,
-    pub(super) guard: ActivityGuard,
-}
-
-impl<B: Body + Unpin> Body for GuardedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-    ) -> task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, task::Poll::Ready(Some(Ok(_)))) {
-            self.guard.note_progress();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -3,28 +3,42 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use ipnet::IpNet;
 use poem::{
-    Endpoint, Request,
-    http::uri::Scheme,
+    Endpoint, Request, Response,
+    http::{StatusCode, Uri, Version, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    activity::{Activity, ActivityGuard, Closing, GuardedBody, quiet},
+    activity::{Activity, ActivityGuard, Closing, quiet},
+    budget::{RequestBudget, RequestCost, RequestSpace},
+    networks::Networks,
     options::ServerOptions,
+    response_body::GuardedBody,
 };
+use crate::web::caller;
+
+/// The most of a body that a client may send before the service has taken it.
+const STREAM_WINDOW: u16 = 16 * 1024;
+
+/// The same for all bodies of an HTTP/2 connection: the least that there is (RFC 9113 §6.9.2).
+const CONNECTION_WINDOW: u16 = u16::MAX;
+
+/// The most that the server needs for one header line beside its text.
+const HEADER_LINE_BYTES: usize = 128;
 
 /// Both ends of a connection.
 #[derive(Clone)]
@@ -38,6 +52,8 @@ pub(super) struct Context<E> {
     pub(super) endpoint: Arc<E>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) options: ServerOptions,
+    pub(super) networks: Arc<Networks>,
+    pub(super) requests: Arc<RequestBudget>,
     /// True once the service stops.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -48,6 +64,8 @@ impl<E> Clone for Context<E> {
             endpoint: Arc::clone(&self.endpoint),
             tls: self.tls.clone(),
             options: self.options.clone(),
+            networks: Arc::clone(&self.networks),
+            requests: Arc::clone(&self.requests),
             stopped: self.stopped.clone(),
         }
     }
@@ -55,12 +73,19 @@ impl<E> Clone for Context<E> {
 
 impl<E: Endpoint + 'static> Context<E> {
     /// Serves a connection to its end.
-    pub(super) async fn serve(mut self, stream: TcpStream, addresses: Addresses) {
+    pub(super) async fn serve(
+        mut self,
+        stream: TcpStream,
+        addresses: Addresses,
+        activity: watch::Sender<Activity>,
+    ) {
         let Some(tls) = self.tls.take() else {
-            return self.serve_http(stream, addresses, Scheme::HTTP).await;
+            let scheme = Scheme::HTTP;
+            return self.serve_http(stream, addresses, scheme, activity).await;
         };
         if let Some(stream) = self.handshake(&tls, stream).await {
-            self.serve_http(stream, addresses, Scheme::HTTPS).await;
+            let scheme = Scheme::HTTPS;
+            self.serve_http(stream, addresses, scheme, activity).await;
         }
     }
 
@@ -84,23 +109,43 @@ impl<E: Endpoint + 'static> Context<E> {
         }
     }
 
-    async fn serve_http<S>(mut self, stream: S, addresses: Addresses, scheme: Scheme)
-    where
+    async fn serve_http<S>(
+        mut self,
+        stream: S,
+        addresses: Addresses,
+        scheme: Scheme,
+        sender: watch::Sender<Activity>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, mut activity) = watch::channel(Activity::default());
+        let mut activity = sender.subscribe();
         let sender = Arc::new(sender);
+        let cut = Arc::new(Notify::new());
+        let receiver = Receiver {
+            addresses,
+            scheme,
+            trusted_proxies: Arc::clone(&self.options.trusted_proxies),
+            requests: Arc::clone(&self.requests),
+            cut: Arc::clone(&cut),
+        };
         let endpoint = Arc::clone(&self.endpoint);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             let guard = ActivityGuard::new(Arc::clone(&sender));
-            let Addresses { local, remote } = addresses.clone();
-            let request = Request::from((request, local, remote, scheme.clone()));
+            let version = request.version();
+            let (request, space) = receiver.receive(request);
             let endpoint = Arc::clone(&endpoint);
             async move {
-                let response: hyper::Response<_> = endpoint.get_response(request).await.into();
-                Ok::<_, Infallible>(response.map(|body| GuardedBody { body, guard }))
+                let response = match request {
+                    Some(request) => endpoint.get_response(request).await,
+                    None => no_space(version),
+                };
+                let response: hyper::Response<_> = response.into();
+                Ok::<_, Infallible>(GuardedBody::respond(response, guard, space))
             }
         });
+        let networks = Arc::clone(&self.networks);
+        let configured = self.options.idle_timeout;
+        let idle_timeout = || networks.idle_timeout(configured);
         let builder = http_builder(&self.options);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut is_closing = *self.stopped.borrow_and_update();
@@ -109,12 +154,13 @@ impl<E: Endpoint + 'static> Context<E> {
         }
         loop {
             tokio::select! {
-                // In this order: what is ready to leave counts before a quiet time that a busy
-                // machine caused.
+                // In this order: space is made before more is read, and what is ready to leave
+                // counts before a quiet time that a busy machine caused.
                 biased;
+                () = cut.notified() => return,
                 // The result is of no interest: clients end connections as they like.
                 _ended = &mut connection => return,
-                closing = quiet(&mut activity, &self.options) => {
+                closing = quiet(&mut activity, &self.options, &idle_timeout) => {
                     if is_closing || closing == Closing::Forced {
                         return;
                     }
@@ -125,6 +171,67 @@ impl<E: Endpoint + 'static> Context<E> {
             connection.as_mut().graceful_shutdown();
         }
     }
+}
+
+/// What the requests of one connection share.
+struct Receiver {
+    addresses: Addresses,
+    scheme: Scheme,
+    trusted_proxies: Arc<[IpNet]>,
+    requests: Arc<RequestBudget>,
+    cut: Arc<Notify>,
+}
+
+impl Receiver {
+    /// Charges a request. One for which there is no space is dropped here, with its header.
+    fn receive(
+        &self,
+        mut request: hyper::Request<Incoming>,
+    ) -> (Option<Request>, Arc<RequestSpace>) {
+        let cost = cost_of(&request);
+        unpin_uri(&mut request);
+        let Addresses { local, remote } = self.addresses.clone();
+        let mut request = Request::from((request, local, remote, self.scheme.clone()));
+        let from = caller::address_of(&request, &self.trusted_proxies);
+        let space = self.requests.begin(from, cost, Arc::clone(&self.cut));
+        let space = Arc::new(space);
+        request.set_data(Arc::clone(&space));
+        ((!space.is_refused).then_some(request), space)
+    }
+}
+
+/// Returns what a request takes in memory.
+fn cost_of(request: &hyper::Request<Incoming>) -> RequestCost {
+    let lines = request.headers().iter();
+    let lines = lines.map(|(name, value)| name.as_str().len() + value.len() + HEADER_LINE_BYTES);
+    let window = u64::from(STREAM_WINDOW);
+    let unread = match request.body().size_hint().upper() {
+        _ if request.body().is_end_stream() => 0,
+        declared => declared.unwrap_or(window).min(window),
+    };
+    RequestCost {
+        header: lines.sum::<usize>() + request.uri().to_string().len(),
+        unread: usize::try_from(unread).unwrap_or_default(),
+    }
+}
+
+/// Copies the URI: HTTP/2 leaves it in the buffer that was read, and would keep all of that.
+fn unpin_uri(request: &mut hyper::Request<Incoming>) {
+    let text = Bytes::from(request.uri().to_string());
+    if let Ok(uri) = Uri::from_maybe_shared(text) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Returns the response to a request that was not read. Its line in the log is that of the budget.
+fn no_space(version: Version) -> Response {
+    let mut response = Response::builder()
+        .status(StatusCode::SERVICE_UNAVAILABLE)
+        .header(header::RETRY_AFTER, "5");
+    if version < Version::HTTP_2 {
+        response = response.header(header::CONNECTION, "close");
+    }
+    response.finish()
 }
 
 fn http_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
@@ -138,6 +245,9 @@ fn http_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(options.max_streams)
+        .initial_stream_window_size(u32::from(STREAM_WINDOW))
+        .initial_connection_window_size(u32::from(CONNECTION_WINDOW))
+        .max_send_buf_size(64 * 1024)
         .max_header_list_size(u32::try_from(options.header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))

@@ -1,16 +1,33 @@
 //! The host of a request: requests for another host are refused (PX-01).
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use poem::{
     Request, Response,
     http::{Method, StatusCode, header},
 };
 
-use crate::web::response::hsts;
+use super::body::BodyError;
+use crate::{
+    clock::Clock,
+    web::{deployment::loggable, response::hsts},
+};
 
 /// The response to a request that does not reach its endpoint.
 pub(super) enum EarlyResponse {
     Error(StatusCode),
+    /// The request has to end, to make space for others.
+    Ended,
     Redirect(Box<Response>),
+}
+
+impl From<BodyError> for EarlyResponse {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Status(status) => Self::Error(status),
+            BodyError::Ended => Self::Ended,
+        }
+    }
 }
 
 /// The host of the public URL.
@@ -63,6 +80,7 @@ impl PublicHost {
             && *request.method() == Method::GET
             && self.is_loopback_alias(&authority);
         if !is_redirected {
+            self.log_other_host(&authority);
             return Err(EarlyResponse::Error(StatusCode::MISDIRECTED_REQUEST));
         }
         let path = request
@@ -75,6 +93,28 @@ impl PublicHost {
                 .header(header::LOCATION, format!("{}{path}", self.origin))
                 .finish(),
         )))
+    }
+
+    /// OC-9: names what came and what was expected, at most once in ten seconds: any caller may send any
+    /// host.
+    fn log_other_host(&self, authority: &str) {
+        static LAST: AtomicI64 = AtomicI64::new(0);
+        let (now, last) = (
+            Clock::default().now().seconds(),
+            LAST.load(Ordering::Relaxed),
+        );
+        let is_due = now.saturating_sub(last) >= 10
+            && LAST
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if is_due {
+            tracing::warn!(
+                came = loggable(authority),
+                expected = self.authority,
+                "a request named another host than server.public_url: if it came through your proxy, \
+                 let it pass Host on unchanged, or correct server.public_url"
+            );
+        }
     }
 
     fn without_default_port(&self, authority: String) -> String {
@@ -115,7 +155,7 @@ pub(super) fn is_by_loopback_name(request: &Request) -> bool {
 
 /// Returns the one authority of a request: `:authority` or an absolute target, or Host. Where both
 /// are given they must agree.
-fn authority_of(request: &Request) -> Option<&str> {
+pub(super) fn authority_of(request: &Request) -> Option<&str> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().map(|host| host.to_str());
     if hosts.next().is_some() {

@@ -5,43 +5,56 @@
 //! They promise: no 5xx response tells its cause; the log holds the pattern of the route, and never
 //! a path, a query or a cookie; an endpoint gets a body of at most 64 KiB that has arrived whole.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
+use hyper::body::Bytes;
 use ipnet::IpNet;
 use poem::{
-    Endpoint, IntoResponse, Middleware, PathPattern, Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
+    Endpoint, IntoResponse, Middleware, Request, Response,
+    http::{HeaderName, HeaderValue, StatusCode, Version, header},
 };
 use tokio::time::{Instant, timeout};
 
+pub use super::failed::{ErrorPage, FailedRequest};
 use super::{
-    body::read_whole,
+    body::{BodyBounds, BodyError, read_whole},
+    budget::RequestSpace,
     cors::ReadableBy,
-    host::{EarlyResponse, PublicHost, is_by_loopback_name},
+    host::{EarlyResponse, PublicHost, authority_of, is_by_loopback_name},
+    mount::{self, PathStripping},
     rejection,
 };
 use crate::{
     error::InfraError,
-    telemetry::{
-        metrics,
-        trace::{Span, Tag},
-    },
+    telemetry::trace::Span,
     web::{
+        again::Repeatable,
+        base_path::BasePath,
         caller::Caller,
+        deployment::loggable,
         error::{Audience, ErrorResponse},
-        response::hsts,
+        look::PageLook,
+        named_client::NamedClient,
+        response::{hsts, reason::RefusalReason},
+        unnamed_proxy::UnnamedProxy,
     },
 };
 
-/// Renders an error for people as a page.
-pub type ErrorPage = Arc<dyn Fn(&ErrorResponse, &Caller) -> Response + Send + Sync>;
+mod record;
+
+use record::{RequestSummary, area, record, with_reference};
 
 /// The settings of the layers on one listener.
 #[derive(Clone)]
 pub struct Layers {
-    /// Requests for another host get 421 (PX-01). None on the management listener, which has no
-    /// public name.
+    /// Requests for another host get 421 (PX-01), and those that are not below its path 404 (OB-6).
+    /// None on the management listener, which has no public name.
     pub public_url: Option<Arc<str>>,
     /// Whether only loopback names are served: for a management listener that only this machine
     /// reaches, which a page in a browser here could otherwise read under a name of its own (DNS
@@ -52,10 +65,16 @@ pub struct Layers {
     pub redirect_loopback: bool,
     /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Where a proxy that is not among them is noted.
+    pub unnamed_proxy: UnnamedProxy,
+    /// Where a proxy that takes the path of `public_url` off is noted.
+    pub path_stripping: PathStripping,
     /// Without it errors for people are plain text.
     pub error_page: Option<ErrorPage>,
     /// The most bytes of a body (PX-02).
     pub body_bytes: usize,
+    /// How long no part of a body may arrive: 408.
+    pub body_pause: Duration,
     /// How long a body may take to arrive: 408.
     pub body_timeout: Duration,
     /// How long an endpoint may take: 503.
@@ -71,7 +90,8 @@ impl fmt::Debug for Layers {
 }
 
 impl Layers {
-    /// Returns the usual bounds: 64 KiB, 15 s for a body, 30 s for a response; no page, no proxy.
+    /// Returns the usual bounds: 64 KiB, 60 s for a body and 15 s for its next part, 30 s for a
+    /// response; no page, no proxy.
     #[must_use]
     pub fn new(public_url: Option<Arc<str>>) -> Self {
         Self {
@@ -79,9 +99,12 @@ impl Layers {
             loopback_only: false,
             redirect_loopback: false,
             trusted_proxies: Arc::new([]),
+            unnamed_proxy: UnnamedProxy::default(),
+            path_stripping: PathStripping::default(),
             error_page: None,
             body_bytes: 64 * 1024,
-            body_timeout: Duration::from_secs(15),
+            body_pause: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(30),
         }
     }
@@ -91,11 +114,12 @@ impl<E: Endpoint> Middleware<E> for Layers {
     type Output = Layered<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        let public_host = self.public_url.as_deref().map(PublicHost::of_url);
+        let public_url = self.public_url.as_deref();
         Layered {
             inner,
             layers: self.clone(),
-            public_host,
+            public_host: public_url.map(PublicHost::of_url),
+            base_path: public_url.map(BasePath::of_url).unwrap_or_default(),
         }
     }
 }
@@ -106,15 +130,7 @@ pub struct Layered<E> {
     layers: Layers,
     /// None where every host is served.
     public_host: Option<PublicHost>,
-}
-
-/// What is kept of a request once the endpoint has taken it.
-struct RequestSummary {
-    method: Method,
-    audience: Audience,
-    is_http_1: bool,
-    caller: Caller,
-    started: Instant,
+    base_path: BasePath,
 }
 
 impl<E: Endpoint> Endpoint for Layered<E> {
@@ -123,68 +139,156 @@ impl<E: Endpoint> Endpoint for Layered<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let summary = RequestSummary {
             method: request.method().clone(),
-            audience: Audience::of_path(request.uri().path()),
+            uri: request.uri().clone(),
+            audience: self.audience(request.uri().path()),
+            area: self.area(request.uri().path()),
             is_http_1: request.version() < Version::HTTP_2,
             caller: Caller::resolve(&request, &self.layers.trusted_proxies),
+            named_client: NamedClient::default(),
+            look: PageLook::default(),
+            repeatable: OnceLock::new(),
             started: Instant::now(),
         };
+        self.layers
+            .unnamed_proxy
+            .look(&request, &self.layers.trusted_proxies);
         request.set_data(summary.caller.clone());
+        request.set_data(summary.look.clone());
+        request.set_data(summary.named_client.clone());
         // Only our own proxies may choose the trace of a request, and have it kept.
         let may_choose_trace = is_peer_trusted(&request, &self.layers.trusted_proxies);
         let span = Span::of_request(may_choose_trace.then(|| request.headers()));
         let request_id = &summary.caller.request_id;
         tracing::trace!(request_id, "request begins");
-        let mut response = match self.check(&mut request).await {
-            Ok(()) => span.around(self.run(request, &summary)).await,
-            Err(EarlyResponse::Error(status)) => {
-                self.render(&ErrorResponse::new(status, request_id), &summary)
-            }
-            Err(EarlyResponse::Redirect(response)) => *response,
+        let space = request.extensions_mut().remove::<Arc<RequestSpace>>();
+        let response = tokio::select! {
+            // In this order: a request that has to end frees its memory first.
+            biased;
+            () = ended(space.as_deref()) => self.render_ended(&summary),
+            response = self.respond(request, space.as_deref(), &summary, &span) => response,
         };
+        let mut response = with_reference(response, request_id);
         self.set_headers(&mut response, &summary);
         record(&summary, &response, span);
         Ok(response)
     }
 }
 
+/// Waits until the request has to end, to make space for others.
+async fn ended(space: Option<&RequestSpace>) {
+    match space {
+        Some(space) => space.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl<E: Endpoint> Layered<E> {
-    /// Checks the host and reads the body.
-    async fn check(&self, request: &mut Request) -> Result<(), EarlyResponse> {
+    fn audience(&self, path: &str) -> Audience {
+        Audience::of_path(self.base_path.inside(path).unwrap_or(path))
+    }
+
+    fn area(&self, path: &str) -> &'static str {
+        area(self.base_path.inside(path).unwrap_or(path))
+    }
+
+    async fn respond(
+        &self,
+        mut request: Request,
+        space: Option<&RequestSpace>,
+        summary: &RequestSummary,
+        span: &Span,
+    ) -> Response {
+        let named_host = authority_of(&request).map(loggable);
+        match self.check(&mut request, space).await {
+            Ok(repeatable) => {
+                let _ = summary.repeatable.set(repeatable);
+                // In a box: a request that waits for its body does not need the space of the endpoint.
+                Box::pin(span.around(self.run(request, summary))).await
+            }
+            Err(EarlyResponse::Error(status)) => {
+                let error = ErrorResponse::new(status, &summary.caller.request_id);
+                let host = (status == StatusCode::MISDIRECTED_REQUEST)
+                    .then_some(named_host)
+                    .flatten();
+                RefusalReason::of_status(status)
+                    .about(host.as_deref())
+                    .attach_to(self.render(&error, summary))
+            }
+            Err(EarlyResponse::Ended) => self.render_ended(summary),
+            Err(EarlyResponse::Redirect(response)) => *response,
+        }
+    }
+
+    /// Renders the response to a request that ends to make space for others.
+    fn render_ended(&self, summary: &RequestSummary) -> Response {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let error = ErrorResponse::new(status, &summary.caller.request_id);
+        let mut response = self.render(&error, summary);
+        close_after(&mut response, summary);
+        RefusalReason::new("request_space").attach_to(response)
+    }
+
+    /// Checks the host, takes the base path off, reads the body, and notes how a person could send the
+    /// request again.
+    async fn check(
+        &self,
+        request: &mut Request,
+        space: Option<&RequestSpace>,
+    ) -> Result<Option<Repeatable>, EarlyResponse> {
         if self.layers.loopback_only && !is_by_loopback_name(request) {
             return Err(EarlyResponse::Error(StatusCode::MISDIRECTED_REQUEST));
         }
         if let Some(public_host) = &self.public_host {
             public_host.check(request, self.layers.redirect_loopback)?;
         }
+        if !mount::enter(request, &self.base_path, &self.layers.path_stripping) {
+            return Err(EarlyResponse::Error(StatusCode::NOT_FOUND));
+        }
         let body = request.take_body();
         if body.is_empty() {
-            return Ok(());
+            return Ok(self.note_repeatable(request, &Bytes::new()));
         }
-        let reading = read_whole(body, self.layers.body_bytes);
+        let bounds = BodyBounds {
+            bytes: self.layers.body_bytes,
+            pause: self.layers.body_pause,
+        };
+        let reading = read_whole(body, bounds, space);
         let bytes = timeout(self.layers.body_timeout, reading)
             .await
-            .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
-            .map_err(EarlyResponse::Error)?;
+            .unwrap_or(Err(BodyError::Status(StatusCode::REQUEST_TIMEOUT)))?;
+        let bytes = Bytes::from(bytes);
+        let repeatable = self.note_repeatable(request, &bytes);
         request.set_body(bytes);
-        Ok(())
+        Ok(repeatable)
+    }
+
+    fn note_repeatable(&self, request: &mut Request, body: &Bytes) -> Option<Repeatable> {
+        let public_url = self.layers.public_url.as_deref()?;
+        if Audience::of_path(request.uri().path()) != Audience::People {
+            return None;
+        }
+        let repeatable = Repeatable::read(request, body, public_url)?;
+        request.set_data(repeatable.clone());
+        Some(repeatable)
     }
 
     async fn run(&self, request: Request, summary: &RequestSummary) -> Response {
         let call = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         let request_id = &summary.caller.request_id;
-        let status = match timeout(self.layers.request_timeout, call).await {
+        let (status, reason) = match timeout(self.layers.request_timeout, call).await {
             Ok(Ok(Ok(output))) => return output.into_response(),
             Ok(Ok(Err(error))) => return self.render_error(error, summary),
             Ok(Err(_panic)) => {
                 tracing::error!(request_id, "a request ended in a panic");
-                StatusCode::INTERNAL_SERVER_ERROR
+                (StatusCode::INTERNAL_SERVER_ERROR, "panic")
             }
             Err(_elapsed) => {
                 tracing::error!(request_id, "a request took too long");
-                StatusCode::SERVICE_UNAVAILABLE
+                (StatusCode::SERVICE_UNAVAILABLE, "request_timeout")
             }
         };
-        self.render(&ErrorResponse::new(status, request_id), summary)
+        let response = self.render(&ErrorResponse::new(status, request_id), summary);
+        RefusalReason::new(reason).attach_to(response)
     }
 
     /// Logs an error of an endpoint and gives it the form of its audience. An error with a response
@@ -218,12 +322,24 @@ impl<E: Endpoint> Layered<E> {
             response.headers_mut().insert(name, value.clone());
         }
         *response.extensions_mut() = std::mem::take(original.extensions_mut());
+        // The reason of an endpoint stays; fixed words of the framework have none.
+        if is_infra_error || response.data::<RefusalReason>().is_none() {
+            response = RefusalReason::of_status(status).attach_to(response);
+        }
         response
     }
 
     fn render(&self, error: &ErrorResponse, summary: &RequestSummary) -> Response {
         let mut response = match (&self.layers.error_page, summary.audience) {
-            (Some(page), Audience::People) => page(error, &summary.caller),
+            (Some(page), Audience::People) => {
+                let failed = FailedRequest {
+                    uri: summary.uri.clone(),
+                    caller: summary.caller.clone(),
+                    look: summary.look.clone(),
+                    repeatable: summary.repeatable.get().cloned().flatten(),
+                };
+                page(error, &failed)
+            }
             (_, audience) => error.render(audience),
         };
         // The rest of the body is not read.
@@ -231,10 +347,8 @@ impl<E: Endpoint> Layered<E> {
             error.status,
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
         );
-        if has_unread_body && summary.is_http_1 {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if has_unread_body {
+            close_after(&mut response, summary);
         }
         response
     }
@@ -250,6 +364,7 @@ impl<E: Endpoint> Layered<E> {
                 "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
             ),
         ];
+        mount::complete_location(response, &self.base_path);
         let readable_by = response.data::<ReadableBy>().cloned();
         let headers = response.headers_mut();
         if let Some(readable_by) = readable_by {
@@ -271,6 +386,14 @@ impl<E: Endpoint> Layered<E> {
     }
 }
 
+/// Has the connection of a request whose body was not read closed after the response.
+fn close_after(response: &mut Response, summary: &RequestSummary) {
+    if summary.is_http_1 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+}
+
 /// Returns whether the fixed words of the status say all there is to say.
 fn is_routing_status(status: StatusCode) -> bool {
     matches!(
@@ -282,36 +405,6 @@ fn is_routing_status(status: StatusCode) -> bool {
 fn is_plain_text(response: &Response) -> bool {
     let content_type = response.content_type();
     content_type.is_none_or(|content_type| content_type.starts_with("text/plain"))
-}
-
-/// Writes one line to the log, and the metrics and the span. The pattern of the route stands for
-/// the path: the token of a mailed link is in the path.
-fn record(summary: &RequestSummary, response: &Response, span: Span) {
-    let pattern = response
-        .data::<PathPattern>()
-        .map(|pattern| Arc::clone(&pattern.0));
-    let route = pattern.as_deref().unwrap_or("unmatched");
-    let (status, elapsed) = (response.status().as_u16(), summary.started.elapsed());
-    tracing::info!(
-        method = %summary.method,
-        route,
-        status,
-        ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        request_id = summary.caller.request_id,
-        trace_id = span.trace_id(),
-        network = summary.caller.network,
-        "request"
-    );
-    let method = metrics::method(summary.method.as_str());
-    metrics::answered(method, pattern.clone(), status, elapsed);
-    let tags = || {
-        let route = pattern.clone().map(Tag::Route);
-        [Tag::Method(method), Tag::HttpStatus(status)]
-            .into_iter()
-            .chain(route)
-            .collect()
-    };
-    span.end(|| Some(format!("{method} {route}")), tags, status >= 500);
 }
 
 fn is_peer_trusted(request: &Request, trusted: &[IpNet]) -> bool {

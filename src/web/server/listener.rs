@@ -15,6 +15,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    activity::Activity,
+    budget::RequestBudget,
     connection::{Addresses, Context},
     networks::{NetworkSlot, Networks},
     options::ServerOptions,
@@ -41,7 +43,9 @@ pub async fn serve<E: Endpoint + 'static>(
     let context = Context {
         endpoint: Arc::new(endpoint),
         tls,
+        requests: RequestBudget::new(options.request_bytes),
         options,
+        networks: Arc::clone(&slots.networks),
         stopped,
     };
     let mut connections = JoinSet::new();
@@ -50,12 +54,9 @@ pub async fn serve<E: Endpoint + 'static>(
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, addresses, slot) = slots.accept(&listener) => {
+            accepted = slots.accept(&listener) => {
                 let context = context.clone();
-                connections.spawn(async move {
-                    context.serve(stream, addresses).await;
-                    drop(slot);
-                });
+                connections.spawn(accepted.serve(context));
             }
         }
     }
@@ -80,24 +81,36 @@ struct Slots {
     networks: Arc<Networks>,
 }
 
-/// What a connection holds until it ends.
-struct Slot {
+/// A connection that was accepted, with what it holds until it ends.
+struct Accepted {
+    stream: TcpStream,
+    addresses: Addresses,
+    activity: watch::Sender<Activity>,
+    of_network: NetworkSlot,
     _of_all: OwnedSemaphorePermit,
-    _of_network: Option<NetworkSlot>,
+}
+
+impl Accepted {
+    /// Serves the connection until it ends, or has to make space for another one.
+    async fn serve<E: Endpoint + 'static>(self, context: Context<E>) {
+        tokio::select! {
+            () = context.serve(self.stream, self.addresses, self.activity) => {}
+            () = self.of_network.closed() => metrics::limited("connections"),
+        }
+    }
 }
 
 impl Slots {
     fn new(options: &ServerOptions) -> Self {
-        let trusted_proxies = Arc::clone(&options.trusted_proxies);
         Self {
             all: Arc::new(Semaphore::new(options.max_connections)),
-            networks: Networks::new(options.connections_per_network, trusted_proxies),
+            networks: Networks::new(options),
         }
     }
 
     /// Accepts the next connection once there is a slot for it. A connection of a network that has
     /// its share is closed: in the backlog it would keep the others waiting.
-    async fn accept(&self, listener: &TcpListener) -> (TcpStream, Addresses, Slot) {
+    async fn accept(&self, listener: &TcpListener) -> Accepted {
         loop {
             // The semaphore is never closed.
             let Ok(of_all) = Arc::clone(&self.all).acquire_owned().await else {
@@ -106,13 +119,16 @@ impl Slots {
             match accept_one(listener).await {
                 Ok((stream, addresses)) => {
                     let peer = addresses.remote.as_socket_addr().map(|peer| peer.ip());
-                    match self.networks.try_acquire(peer) {
+                    let activity = watch::Sender::new(Activity::new());
+                    match self.networks.try_acquire(peer, &activity.subscribe()) {
                         Ok(of_network) => {
-                            let slot = Slot {
+                            return Accepted {
+                                stream,
+                                addresses,
+                                activity,
+                                of_network,
                                 _of_all: of_all,
-                                _of_network: of_network,
                             };
-                            return (stream, addresses, slot);
                         }
                         Err(_full) => metrics::limited("connections"),
                     }

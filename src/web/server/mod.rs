@@ -2,20 +2,25 @@
 //! around every endpoint.
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no
-//! bound on connections. This one has them, and serves the same endpoints. Bodies are bounded in
-//! the layers.
+//! bound on connections. This one has them, and serves the same endpoints. Each body is bounded in
+//! the layers, and all unfinished requests together in `budget`.
 
 mod activity;
 mod body;
+mod budget;
 mod connection;
 pub mod cors;
+mod ended_log;
+mod failed;
 mod host;
 pub mod layers;
 mod listener;
 pub mod methods;
+pub mod mount;
 mod networks;
 mod options;
 mod rejection;
+mod response_body;
 pub mod tls;
 
 pub use listener::serve;

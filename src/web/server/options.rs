@@ -27,6 +27,8 @@ pub struct ServerOptions {
     pub trusted_proxies: Arc<[IpNet]>,
     /// The most concurrent requests of one HTTP/2 connection.
     pub max_streams: u32,
+    /// The most bytes of all unfinished requests together (OA-5).
+    pub request_bytes: usize,
     /// How long requests may go on after the shutdown began.
     pub drain_timeout: Duration,
 }
@@ -42,7 +44,8 @@ impl Default for ServerOptions {
             max_connections: 4096,
             connections_per_network: 512,
             trusted_proxies: Arc::new([]),
-            max_streams: 128,
+            max_streams: 32,
+            request_bytes: 64 * 1024 * 1024,
             drain_timeout: Duration::from_secs(20),
         }
     }

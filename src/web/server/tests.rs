@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use poem::{EndpointExt as _, IntoEndpoint as _, Request, Route, handler, http::StatusCode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
 };
@@ -249,6 +249,27 @@ async fn px_02_a_slow_body_is_cut() {
     );
 }
 
+/// A phone on a slow line: its form takes longer than a part of it may.
+#[tokio::test]
+async fn px_02_a_slow_body_is_served_while_its_parts_arrive() {
+    let server = start(|_, layers| layers.body_pause = SHORT).await;
+    let mut stream = server.connect().await;
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
+    let head = head.replace("HOST", &server.address.to_string());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    for _ in 0..9 {
+        sleep(SHORT / 3).await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let response = read_to_end(&mut stream).await;
+    assert!(response.ends_with("xxxxxxxxx"), "{response}");
+    assert!(began.elapsed() > 2 * SHORT);
+    let pauses = "POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc";
+    assert_eq!(status(&server.send(pauses).await), "408");
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_400_and_reaches_no_endpoint() {
     let server = start(|_, _| {}).await;
@@ -469,3 +490,39 @@ fn answer_head(mut bytes: &[u8]) -> Vec<u8> {
     }
     panic!("no HEADERS frame")
 }
+
+/// Connects from an address of the loopback network.
+async fn connect_from(server: &TestServer, source: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::new(source.parse().unwrap(), 0))
+        .unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+#[tokio::test]
+async fn oa_5_networks_that_take_every_connection_keep_no_one_out() {
+    let server = start(|options, _| {
+        options.max_connections = 40;
+        options.connections_per_network = 10;
+    })
+    .await;
+    let hello = format!("GET /address HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    let mut held = Vec::new();
+    for n in 0..80 {
+        let mut stream = connect_from(&server, &format!("127.0.{}.1", 1 + n % 8)).await;
+        // Those that were closed for others do not matter.
+        let _ = stream.write_all(hello.as_bytes()).await;
+        held.push(stream);
+    }
+    for n in 0..10 {
+        let mut stream = connect_from(&server, &format!("127.0.200.{}", 1 + n)).await;
+        let response = timeout(LONG, server.send_on(&mut stream, CLOSING)).await;
+        assert_eq!(status(&response.unwrap()), "200", "{n}");
+    }
+}
+
+/// A request after which the connection closes.
+const CLOSING: &str = "GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
+
+mod unfinished;

@@ -89,6 +89,24 @@ fn pr_01_google_is_authoritative_for_gmail_and_workspace_domains() {
 }
 
 #[test]
+fn oa_14_google_is_authoritative_for_the_domain_of_hd_and_no_other() {
+    for (email, hd, expected) in [
+        ("a@example.com", "Example.COM", Trust::Authoritative),
+        ("a@EXAMPLE.com", "example.com", Trust::Authoritative),
+        ("a@googlemail.com", "example.com", Trust::Authoritative),
+        ("a@other.example", "example.com", Trust::Asserted),
+        ("a@sub.example.com", "example.com", Trust::Asserted),
+        ("a@example.com", "sub.example.com", Trust::Asserted),
+        ("a@example.com", "", Trust::Asserted),
+        ("a@gmail.com.example", "", Trust::Asserted),
+        ("no address", "example.com", Trust::Asserted),
+    ] {
+        let claims = json!({"email": email, "email_verified": true, "hd": hd});
+        assert_trust(GOOGLE, claims, expected);
+    }
+}
+
+#[test]
 fn pr_01_entra_verifies_the_owner_of_a_domain_and_not_an_address() {
     assert_trust(ENTRA, verified("a@example.com"), Trust::None);
     for (xms_edov, expected) in [

@@ -4,8 +4,21 @@ use openidconnect::core::CoreJwsSigningAlgorithm;
 
 use crate::config::providers::UpstreamAlg;
 
+/// Every algorithm that may be configured.
+pub(crate) const ALL: [UpstreamAlg; 9] = [
+    UpstreamAlg::RS256,
+    UpstreamAlg::RS384,
+    UpstreamAlg::RS512,
+    UpstreamAlg::PS256,
+    UpstreamAlg::PS384,
+    UpstreamAlg::PS512,
+    UpstreamAlg::ES256,
+    UpstreamAlg::ES384,
+    UpstreamAlg::EdDSA,
+];
+
 /// RFC 7518 §3.1, RFC 8037 §3.1.
-pub(super) const fn name(alg: UpstreamAlg) -> &'static str {
+pub(crate) const fn name(alg: UpstreamAlg) -> &'static str {
     match alg {
         UpstreamAlg::RS256 => "RS256",
         UpstreamAlg::RS384 => "RS384",

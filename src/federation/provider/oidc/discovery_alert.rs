@@ -1,9 +1,10 @@
-//! The last refusal of a discovery document that needs an operator, for the audit log (DJ-07). A
-//! refusal is handed out once, not each time that the document is read again.
+//! The last refusal of a discovery document that needs an operator (DJ-07). For the audit log it is
+//! handed out once, not each time that the document is read again; a document that names another
+//! issuer stops new sign-ins until one that names the right issuer was read.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::federation::provider::error::ProviderError;
+use crate::federation::provider::error::{MetadataError, ProviderError};
 
 #[derive(Debug, Default)]
 pub(super) struct DiscoveryAlert(Mutex<AlertState>);
@@ -12,19 +13,31 @@ pub(super) struct DiscoveryAlert(Mutex<AlertState>);
 struct AlertState {
     error: Option<ProviderError>,
     is_taken: bool,
+    /// Stays while the document cannot be read.
+    other_issuer: Option<ProviderError>,
 }
 
 impl DiscoveryAlert {
     /// Records how reading the document ended.
     pub(super) fn record(&self, error: Option<&ProviderError>) {
-        let error = error.filter(|error| error.code().alerts());
         let mut state = self.state();
-        if state.error.as_ref() != error {
-            *state = AlertState {
-                error: error.cloned(),
-                is_taken: false,
-            };
+        match error {
+            None => state.other_issuer = None,
+            Some(ProviderError::Metadata(MetadataError::Issuer { .. })) => {
+                state.other_issuer = error.cloned();
+            }
+            Some(_) => {}
         }
+        let error = error.filter(|error| error.code().alerts());
+        if state.error.as_ref() != error {
+            state.error = error.cloned();
+            state.is_taken = false;
+        }
+    }
+
+    /// Returns why no sign-in may begin: the last document that was read names another issuer.
+    pub(super) fn other_issuer(&self) -> Option<ProviderError> {
+        self.state().other_issuer.clone()
     }
 
     /// Returns the refusal unless it was returned before.

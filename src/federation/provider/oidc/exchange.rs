@@ -35,8 +35,13 @@ pub(crate) struct CodeExchange<'a> {
     /// The PKCE verifier; `None` if PKCE is off.
     pub(crate) verifier: Option<&'a str>,
     pub(crate) code: &'a str,
-    pub(crate) client_secret: &'a str,
+    pub(crate) auth: ProviderAuth,
+    /// The secret or the assertion.
+    pub(crate) credential: &'a str,
 }
+
+/// RFC 7523 §2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 impl CodeExchange<'_> {
     pub(crate) async fn send(&self, upstream: &Upstream) -> Result<TokenResponse, ProviderError> {
@@ -57,19 +62,24 @@ impl CodeExchange<'_> {
             form.push(("code_verifier", verifier));
         }
         let client_id = settings.client_id.as_str();
-        if settings.auth() == ProviderAuth::Post {
-            form.extend([
+        match self.auth {
+            ProviderAuth::Basic => {}
+            ProviderAuth::Post => {
+                form.extend([("client_id", client_id), ("client_secret", self.credential)])
+            }
+            ProviderAuth::PrivateKeyJwt => form.extend([
                 ("client_id", client_id),
-                ("client_secret", self.client_secret),
-            ]);
+                ("client_assertion_type", ASSERTION_TYPE),
+                ("client_assertion", self.credential),
+            ]),
         }
         let request = FetchRequest::post_form(self.token_endpoint, &form)
             .header(header::ACCEPT, "application/json");
-        match settings.auth() {
+        match self.auth {
             ProviderAuth::Basic => {
-                request.secret_header(header::AUTHORIZATION, &basic(client_id, self.client_secret))
+                request.secret_header(header::AUTHORIZATION, &basic(client_id, self.credential))
             }
-            ProviderAuth::Post => request,
+            ProviderAuth::Post | ProviderAuth::PrivateKeyJwt => request,
         }
     }
 }

@@ -9,9 +9,11 @@ mod claims;
 mod header;
 mod library;
 mod parsed;
+mod userinfo_token;
 
 pub(crate) use claims::{Expected, has_boolean_email_verified};
 
+pub(crate) use self::userinfo_token::verify_userinfo;
 use self::{
     claims::check_claims,
     header::{CheckedHeader, check_header},
@@ -41,8 +43,17 @@ pub(crate) async fn verify(
     token: &str,
     expected: Expected<'_>,
 ) -> Result<VerifiedToken, ProviderError> {
+    let (token, key, alg) = verify_signature(upstream, token).await?;
+    Ok(check_signed(token, &key, alg, &expected)?)
+}
+
+/// Parses a token and verifies its signature by the provider's keys.
+async fn verify_signature<'a>(
+    upstream: &Upstream,
+    token: &'a str,
+) -> Result<(ParsedToken<'a>, Key, UpstreamAlg), ProviderError> {
     let token = ParsedToken::parse(token)?;
-    let CheckedHeader { alg, kid } = check_header(&token.header, expected.settings)?;
+    let CheckedHeader { alg, kid } = check_header(&token.header, &upstream.settings)?;
     let (mut key, keys) = upstream.key(kid, alg).await?;
     if !token.is_signed_by(&key, alg) {
         // The key may have been replaced under its name (DJ-04).
@@ -57,7 +68,7 @@ pub(crate) async fn verify(
             .cloned()
             .ok_or(IdTokenError::Signature)?;
     }
-    Ok(check_signed(token, &key, alg, &expected)?)
+    Ok((token, key, alg))
 }
 
 /// The checks of a token whose signature is verified.

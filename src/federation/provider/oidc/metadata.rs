@@ -23,6 +23,37 @@ pub(crate) struct Metadata {
     pub(crate) jwks_uri: Option<String>,
     /// Whether the provider promises `iss` in its responses (RFC 9207 §3).
     pub(crate) iss_advertised: bool,
+    pub(crate) supported: Supported,
+}
+
+/// What a provider says that it supports. A list that is absent or malformed says nothing, and is
+/// no reason to refuse the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Supported {
+    pub(crate) auth_methods: Option<Vec<String>>,
+    pub(crate) auth_algs: Option<Vec<String>>,
+    pub(crate) id_token_algs: Option<Vec<String>>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) response_modes: Option<Vec<String>>,
+}
+
+impl Supported {
+    fn of(document: &Object) -> Self {
+        let list = |name| {
+            let values = document.get(name)?.as_array()?;
+            values
+                .iter()
+                .map(|value| value.as_str().map(str::to_owned))
+                .collect()
+        };
+        Self {
+            auth_methods: list("token_endpoint_auth_methods_supported"),
+            auth_algs: list("token_endpoint_auth_signing_alg_values_supported"),
+            id_token_algs: list("id_token_signing_alg_values_supported"),
+            scopes: list("scopes_supported"),
+            response_modes: list("response_modes_supported"),
+        }
+    }
 }
 
 impl Metadata {
@@ -51,6 +82,7 @@ impl Metadata {
             userinfo_endpoint: optional("userinfo_endpoint")?,
             jwks_uri: Some(required("jwks_uri")?),
             iss_advertised: iss_advertised == Some(&Value::Bool(true)),
+            supported: Supported::of(&document),
             issuer,
         })
     }
@@ -71,6 +103,7 @@ impl Metadata {
             userinfo_endpoint: Some(format!("{api}/user")),
             jwks_uri: None,
             iss_advertised: false,
+            supported: Supported::default(),
             issuer,
         }
     }

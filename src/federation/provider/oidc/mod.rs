@@ -5,8 +5,9 @@
 //! leaves to its caller is checked here, on the raw JSON, by one function for each check (ADR
 //! 0016). Nothing that a provider sent is ever formatted, because bodies contain tokens.
 
-mod algorithm;
+pub(super) mod algorithm;
 mod breaker;
+pub(super) mod client_auth;
 mod discovery_alert;
 mod document;
 pub(super) mod exchange;

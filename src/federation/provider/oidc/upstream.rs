@@ -39,10 +39,26 @@ pub(crate) struct Upstream {
     fetcher: Result<Fetcher, String>,
     breaker: Breaker,
     metadata: Document<Metadata>,
-    keys: Document<KeySet>,
+    keys: Mutex<Arc<KeyDocument>>,
     /// When a token last made the keys be read again (DJ-04).
     keys_forced_at: Mutex<Option<Time>>,
     discovery_alert: DiscoveryAlert,
+}
+
+/// The key set at one address. Another address has nothing of it (OC-11).
+#[derive(Debug)]
+struct KeyDocument {
+    uri: String,
+    document: Document<KeySet>,
+}
+
+impl KeyDocument {
+    fn new(uri: &str, clock: &Clock) -> Arc<Self> {
+        Arc::new(Self {
+            uri: uri.to_owned(),
+            document: Document::new(clock.clone()),
+        })
+    }
 }
 
 impl Upstream {
@@ -60,7 +76,7 @@ impl Upstream {
             clock: clock.clone(),
             breaker: Breaker::default(),
             metadata: Document::new(clock.clone()),
-            keys: Document::new(clock.clone()),
+            keys: Mutex::new(KeyDocument::new("", clock)),
             keys_forced_at: Mutex::default(),
             discovery_alert: DiscoveryAlert::default(),
         }
@@ -92,7 +108,7 @@ impl Upstream {
         let start = tokio::time::Instant::now();
         let result = fetcher.send(request).await;
         match &result {
-            Err(FetchError::Timeout | FetchError::Down(_)) => permit.failed(self.clock.now()),
+            Err(error) if error.is_of_transport() => permit.failed(self.clock.now()),
             _ => permit.succeeded(),
         }
         metrics::upstream(&self.settings.id, call, outcome(&result), start.elapsed());
@@ -145,6 +161,16 @@ impl Upstream {
         update
     }
 
+    /// Returns the metadata for a sign-in that begins now. A document that names another issuer
+    /// stops these at once, although the old one serves the sign-ins that are under way (DJ-07).
+    pub(crate) async fn metadata_for_new_sign_in(&self) -> Result<Arc<Metadata>, ProviderError> {
+        let metadata = self.metadata().await?;
+        match self.discovery_alert.other_issuer() {
+            None => Ok(metadata),
+            Some(error) => Err(error),
+        }
+    }
+
     async fn read_discovery_document(
         &self,
         url: &str,
@@ -169,8 +195,25 @@ impl Upstream {
     }
 
     pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, ProviderError> {
+        let keys = self.key_document().await?;
+        keys.document
+            .get(|cached| self.read_keys(&keys.uri, cached))
+            .await
+    }
+
+    /// Returns the document at the address that the metadata names now.
+    async fn key_document(&self) -> Result<Arc<KeyDocument>, ProviderError> {
         let uri = self.jwks_uri().await?;
-        self.keys.get(|cached| self.read_keys(uri, cached)).await
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.uri != uri {
+            *keys = KeyDocument::new(&uri, &self.clock);
+        }
+        Ok(Arc::clone(&keys))
+    }
+
+    /// Returns the document that was used last.
+    fn last_key_document(&self) -> Arc<KeyDocument> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn jwks_uri(&self) -> Result<String, ProviderError> {
@@ -180,10 +223,10 @@ impl Upstream {
 
     async fn read_keys(
         &self,
-        uri: String,
+        uri: &str,
         cached: Option<Validator>,
     ) -> Result<DocumentUpdate<KeySet>, ProviderError> {
-        let response = self.read("keys", &uri, cached).await?;
+        let response = self.read("keys", uri, cached).await?;
         let lifetime = lifetime_of(&response.headers, &self.settings);
         if response.status == 304 {
             return Ok(DocumentUpdate::Unchanged { lifetime });
@@ -200,7 +243,7 @@ impl Upstream {
         Ok(DocumentUpdate::New {
             value,
             lifetime,
-            validator: validator(&uri, &response),
+            validator: validator(uri, &response),
         })
     }
 
@@ -231,16 +274,16 @@ impl Upstream {
         &self,
         known: &Arc<KeySet>,
     ) -> Result<Option<Arc<KeySet>>, ProviderError> {
-        let uri = self.jwks_uri().await?;
+        let keys = self.key_document().await?;
         if self.may_force_keys() {
-            return self
-                .keys
-                .refresh(|cached| self.read_keys(uri, cached))
+            return keys
+                .document
+                .refresh(|cached| self.read_keys(&keys.uri, cached))
                 .await
                 .map(Some);
         }
         // Another token may have them read right now.
-        self.keys.wait_for_read().await;
+        keys.document.wait_for_read().await;
         let current = self.keys().await?;
         Ok((!Arc::ptr_eq(&current, known)).then_some(current))
     }
@@ -269,15 +312,16 @@ impl Upstream {
                 .await;
         }
         if self.settings.kind != ProviderKind::Github
-            && self.keys.is_due()
-            && let Ok(uri) = self.jwks_uri().await
+            && self.last_key_document().document.is_due()
+            && let Ok(keys) = self.key_document().await
         {
-            let _ = self
-                .keys
-                .refresh(|cached| self.read_keys(uri, cached))
+            let _ = keys
+                .document
+                .refresh(|cached| self.read_keys(&keys.uri, cached))
                 .await;
         }
-        let staleness = self.metadata.staleness().max(self.keys.staleness());
+        let keys = self.last_key_document();
+        let staleness = self.metadata.staleness().max(keys.document.staleness());
         metrics::upstream_stale(&self.settings.id, staleness);
         if staleness > ALERT_AFTER {
             let hours = staleness.as_secs() / 3600;

@@ -118,12 +118,36 @@ async fn dj_02_keys_are_cached_for_their_lifetime_and_read_with_their_etag() {
 }
 
 #[tokio::test]
-async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
+async fn dj_07_oc_11_another_issuer_on_refresh_stops_new_sign_ins_alone() {
     let provider = TestProvider::start("").await;
     provider.sign_in(json!({})).await.unwrap();
+    let under_way = provider.start_authorization().await.unwrap().record;
     provider.serve_metadata(json!({"issuer": "https://evil.example"}));
     provider.clock.advance(Duration::from_secs(3601));
-    assert!(provider.sign_in(json!({})).await.is_ok());
+    let start = async || {
+        let started = provider.start_authorization().await;
+        started.map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(start().await, Err(RefusalCode::DiscoveryIssuer));
+    provider.serve_token(&under_way, &json!({}));
+    assert!(
+        provider.identify(&under_way).await.is_ok(),
+        "what began before ends by the old document"
+    );
+    let right = provider.issuer.clone();
+    provider.serve(DISCOVERY, raw_response(500, "", ""));
+    provider.clock.advance(Duration::from_secs(31));
+    assert_eq!(
+        start().await,
+        Err(RefusalCode::DiscoveryIssuer),
+        "that it cannot be read any more changes nothing"
+    );
+    provider.serve_metadata(json!({ "issuer": right }));
+    provider.clock.advance(Duration::from_secs(31));
+    assert_eq!(start().await, Ok(()), "it names the right issuer again");
+    provider.serve_metadata(json!({"issuer": "https://evil.example"}));
+    provider.clock.advance(Duration::from_secs(3601));
+    assert_eq!(start().await, Err(RefusalCode::DiscoveryIssuer));
     let take_alert = || {
         provider
             .providers
@@ -271,4 +295,46 @@ async fn dj_06_ue_05_another_name_or_button_keeps_what_is_known_of_a_provider() 
     let redirect = provider.start_authorization().await.unwrap();
     assert!(redirect.url.contains("client_id=another"));
     assert_eq!(provider.requests(DISCOVERY), 2, "another setting changed");
+}
+
+#[tokio::test]
+async fn oc_11_a_provider_that_was_removed_and_added_again_begins_with_nothing_cached() {
+    let provider = TestProvider::start("").await;
+    provider.sign_in(json!({})).await.unwrap();
+    let known = provider.live.get().providers.clone();
+    provider.change_config(|config| config.providers.clear());
+    provider.change_config(|config| config.providers.clone_from(&known));
+    let impostor = TestSigner::new("k1");
+    provider.serve_keys(&[impostor.jwk()], "");
+    provider.serve_metadata(json!({}));
+    assert_eq!(
+        provider.sign_in(json!({})).await,
+        Err(RefusalCode::Signature),
+        "the old keys are forgotten"
+    );
+    assert_eq!(provider.requests(DISCOVERY), 2);
+    // It became another party and the first again, and no sign-in came between.
+    provider.serve_keys(&[provider.signer.jwk()], "");
+    provider.change_settings(|settings| settings.client_id = "another".into());
+    provider.change_settings(|settings| settings.client_id = "us".into());
+    provider.sign_in(json!({})).await.unwrap();
+    assert_eq!(provider.requests(DISCOVERY), 3);
+}
+
+#[tokio::test]
+async fn oc_11_keys_at_another_address_have_nothing_of_the_old_ones() {
+    let provider = TestProvider::start("").await;
+    provider.sign_in(json!({})).await.unwrap();
+    let moved = format!("{}/keys2", provider.server.base);
+    provider.serve_metadata(json!({ "jwks_uri": moved }));
+    provider.serve_keys(&[provider.signer.jwk()], "Cache-Control: max-age=86400\r\n");
+    provider.clock.advance(Duration::from_secs(3601));
+    assert_eq!(
+        provider.sign_in(json!({})).await,
+        Err(RefusalCode::ProviderDown),
+        "the keys at the old address no longer count"
+    );
+    provider.serve_json("/keys2", &json!({"keys": [provider.signer.jwk()]}));
+    provider.sign_in(json!({})).await.unwrap();
+    assert_eq!(provider.requests("/keys"), 1);
 }

@@ -13,6 +13,7 @@ use crate::{
     account::page::{AccountPage, IdentityRow, SessionRow},
     mail::page::{EmailPage, EmailRow, MailboxPage},
     web::{
+        again::TryAgain,
         locale::{Localizer, Texts},
         page::{PageOptions, render_page},
     },
@@ -59,10 +60,12 @@ pub(super) fn sign_in(localizer: &Localizer) -> SignInPage<'_> {
         error: None,
         client: Some("Ballet lessons"),
         txn: Some("0199"),
+        client_query: "",
         remember_checked: false,
         form_token: "ft",
         signed_in_as: None,
         requires_fresh_sign_in: false,
+        confirm_as: None,
         form_token_cancel: Some("ft-cancel"),
         notice: None,
         link: None,
@@ -86,14 +89,22 @@ pub(super) fn sent(localizer: &Localizer) -> SentPage<'_> {
         flow: "0199aa00-0000-7000-8000-000000000001",
         email: "ada@example.test",
         error: None,
+        withheld_for_seconds: None,
+        entered: "",
+        tries_left: None,
+        minutes: 10,
         resend_after_seconds: 30,
         can_resend: true,
         form_token_code: "ft-code",
         form_token_resend: "ft-resend",
         form_token_cancel: Some("ft-cancel"),
         client: Some("Ballet lessons"),
+        continue_href: "/login/continue?flow=0199aa00-0000-7000-8000-000000000001",
         restart_href: "/login?txn=0199",
+        has_providers: false,
+        client_query: "",
         code_digits: 8,
+        email_problem: "",
         switch_from: None,
         switch_asked: false,
     }
@@ -106,6 +117,7 @@ pub(super) fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> LinkPage
         action_path: "/login/link/s3cret",
         form_token: "ft",
         email_masked: "a•••@example.test",
+        stay_href: "/login/continue?flow=0199&stay=1",
     }
 }
 
@@ -124,6 +136,7 @@ fn sign_in_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         email: "ada@",
         signed_in_as: Some("ada@example.test"),
         requires_fresh_sign_in: true,
+        confirm_as: Some("ada@example.test"),
         client: None,
         ..sign_in(localizer)
     };
@@ -139,11 +152,18 @@ fn sign_in_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         link: Some("l1nk"),
         ..sign_in(localizer)
     };
+    let confirm = SignInPage {
+        signed_in_as: Some("ada@example.test"),
+        requires_fresh_sign_in: true,
+        confirm_as: Some("ada@example.test"),
+        ..sign_in(localizer)
+    };
     vec![
-        ("sign_in", render_page(&sign_in(localizer), site)),
-        ("sign_in_refused", render_page(&refused, site)),
-        ("sign_in_providers", render_page(&with_providers, site)),
-        ("sign_in_linking", render_page(&linking, site)),
+        ("sign_in_confirm", render_page(&confirm, &site)),
+        ("sign_in", render_page(&sign_in(localizer), &site)),
+        ("sign_in_refused", render_page(&refused, &site)),
+        ("sign_in_providers", render_page(&with_providers, &site)),
+        ("sign_in_linking", render_page(&linking, &site)),
     ]
 }
 
@@ -151,28 +171,63 @@ fn waiting_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = PageOptions::default();
     let refused = SentPage {
         error: Some(localizer.text("sent-error-code")),
+        entered: "1234 5670",
+        tries_left: Some(3),
         can_resend: false,
         ..sent(localizer)
     };
+    let withheld = SentPage {
+        withheld_for_seconds: Some(900),
+        ..sent(localizer)
+    };
+    let over = SentPage {
+        tries_left: Some(0),
+        email_problem: "email-late",
+        has_providers: true,
+        ..sent(localizer)
+    };
     vec![
-        ("sent", render_page(&sent(localizer), site)),
-        ("sent_refused", render_page(&refused, site)),
+        ("sent", render_page(&sent(localizer), &site)),
+        ("sent_withheld", render_page(&withheld, &site)),
+        ("sent_wrong", render_page(&refused, &site)),
+        ("sent_over", render_page(&over, &site)),
     ]
 }
 
 fn link_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = PageOptions::default();
-    let page = |mode| render_page(&link(localizer, mode), site);
+    let page = |mode| render_page(&link(localizer, mode), &site);
     let elsewhere = |flow_href| {
         let page = ElsewherePage {
             localizer,
+            reason: ElsewhereReason::OtherBrowser,
             flow_href,
             restart_href: "/login",
         };
-        render_page(&page, site)
+        render_page(&page, &site)
+    };
+    let dead = |reason| {
+        let page = DeadLinkPage {
+            localizer,
+            reason,
+            minutes: 10,
+            next_href: "/login",
+            next_label: &localizer.text("error-start-over"),
+        };
+        render_page(&page, &site)
+    };
+    let old = ElsewherePage {
+        localizer,
+        reason: ElsewhereReason::OldBrowser,
+        flow_href: Some("/flow"),
+        restart_href: "/login",
     };
     let current = "bea@example.test";
     vec![
+        ("dead_link_used", dead(DeadLinkReason::Used)),
+        ("dead_link_expired", dead(DeadLinkReason::Expired)),
+        ("dead_link_unknown", dead(DeadLinkReason::Unknown)),
+        ("elsewhere_old", render_page(&old, &site)),
         ("link_auto", page(LinkMode::Confirm { auto: true })),
         ("link", page(LinkMode::Confirm { auto: false })),
         ("link_switch", page(LinkMode::SwitchUser { current })),
@@ -187,9 +242,15 @@ fn outcome_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         localizer,
         href: "/account",
     };
+    let signed_in = SignedInPage {
+        localizer,
+        client: Some("Ballet lessons"),
+        client_href: Some("https://lessons.test/"),
+    };
     let signed_out = SignedOutPage {
         localizer,
         next_href: None,
+        is_everywhere: false,
     };
     let error = ErrorPage {
         localizer,
@@ -199,13 +260,30 @@ fn outcome_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         parameter: Some("redirect_uri"),
         next_href: Some("/login"),
         next_label: None,
+        again: None,
         reference: Some("7f3a91c2"),
     };
+    let away = ErrorPage {
+        again: Some(TryAgain::Form {
+            action: "/login/email?client=lessons".to_owned(),
+            fields: vec![
+                ("form_token".to_owned(), "ft-again".to_owned()),
+                ("email".to_owned(), "ada@example.test".to_owned()),
+            ],
+        }),
+        ..ErrorPage::with_texts(
+            localizer,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "error-away",
+            "7f3a91c2",
+        )
+    };
     vec![
-        ("continue", render_page(&on, site)),
-        ("signed_in", render_page(&SignedInPage { localizer }, site)),
-        ("signed_out", render_page(&signed_out, site)),
-        ("error", render_page(&error, site)),
+        ("continue", render_page(&on, &site)),
+        ("signed_in", render_page(&signed_in, &site)),
+        ("signed_out", render_page(&signed_out, &site)),
+        ("error", render_page(&error, &site)),
+        ("error_again", render_page(&away, &site)),
     ]
 }
 
@@ -228,6 +306,7 @@ pub(super) fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)
         form_token: "ft-identity".to_owned(),
     }];
     let account = AccountPage {
+        notice: Some(localizer.text("done-session-ended")),
         identities: &identities,
         providers: &buttons(),
         localizer,
@@ -242,7 +321,7 @@ pub(super) fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)
         form_token_sign_out: "ft1",
         form_token_everywhere: "ft2",
     };
-    vec![("account", render_page(&account, site))]
+    vec![("account", render_page(&account, &site))]
 }
 
 /// Returns the pages for developers, which are in English.
@@ -271,7 +350,7 @@ pub(super) fn developer_pages(english: &Localizer) -> Vec<(&'static str, Respons
                     localizer: english,
                     emails: &[row, row],
                 },
-                site,
+                &site,
             ),
         ),
         (
@@ -281,9 +360,9 @@ pub(super) fn developer_pages(english: &Localizer) -> Vec<(&'static str, Respons
                     localizer: english,
                     emails: &[],
                 },
-                site,
+                &site,
             ),
         ),
-        ("letter", render_page(&letter, site)),
+        ("letter", render_page(&letter, &site)),
     ]
 }

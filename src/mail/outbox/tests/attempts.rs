@@ -216,7 +216,10 @@ async fn g3_an_unreachable_server_defers() {
     outbox.transport = Transport::new(&config, Clock::default()).unwrap();
     outbox.enqueue("someone@example.com").await;
     assert_eq!(outbox.attempt_once().await, DeliveryOutcome::Deferred);
-    assert_eq!(outbox.row().await.last_error.as_deref(), Some("connection"));
+    assert_eq!(
+        outbox.row().await.last_error.as_deref(),
+        Some("session connection")
+    );
 }
 
 #[tokio::test]
@@ -236,7 +239,7 @@ async fn g3_a_server_without_starttls_gets_neither_password_nor_email() {
     assert_eq!(outbox.attempt_once().await, DeliveryOutcome::Deferred);
     assert_eq!(
         outbox.row().await.last_error.as_deref(),
-        Some("unsupported")
+        Some("session unsupported")
     );
     assert!(outbox.sink.mails().is_empty() && !outbox.sink.received("AUTH"));
 }

@@ -43,7 +43,7 @@ async fn g2_no_column_holds_a_secret() {
         .iter()
         .map(|row| row.try_get("", "name").unwrap())
         .collect();
-    let known = "about attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
+    let known = "about attempts canonical created_at domain due_at finished_at flow_id give_up_at id kind known_device last_error lease_owner lease_until locale network state";
     assert_eq!(columns.into_iter().collect::<Vec<_>>().join(" "), known);
 }
 

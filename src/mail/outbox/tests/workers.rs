@@ -7,17 +7,10 @@ async fn g1_after_a_crash_the_row_is_tried_once_more_when_its_lease_has_expired(
     let outbox = TestOutbox::new().await;
     outbox.enqueue("someone@example.com").await;
     // A worker that dies right after leasing.
-    let crashed = lease_due(&outbox.db, secret::public_id(), 10)
-        .await
-        .unwrap();
+    let crashed = lease_all(&outbox.db, secret::public_id()).await;
     assert_eq!(crashed.len(), 1);
     outbox.db.clock().advance(LEASE - Duration::from_secs(10));
-    assert!(
-        lease_due(&outbox.db, secret::public_id(), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(lease_all(&outbox.db, secret::public_id()).await.is_empty());
     outbox.db.clock().advance(Duration::from_secs(10));
     assert_eq!(outbox.attempt_once().await, DeliveryOutcome::Accepted);
     assert_eq!(outbox.sink.mails().len(), 1);
@@ -28,19 +21,10 @@ async fn g1_after_a_crash_the_row_is_tried_once_more_when_its_lease_has_expired(
 async fn g1_a_lost_lease_is_not_recorded_over() {
     let outbox = TestOutbox::new().await;
     outbox.enqueue("someone@example.com").await;
-    let first = lease_due(&outbox.db, secret::public_id(), 10)
-        .await
-        .unwrap()
-        .remove(0);
+    let first = lease_all(&outbox.db, secret::public_id()).await.remove(0);
     outbox.db.clock().advance(LEASE);
-    let second = lease_due(&outbox.db, secret::public_id(), 10)
-        .await
-        .unwrap()
-        .remove(0);
-    let attempt = |outcome| DeliveryAttempt {
-        outcome,
-        class: "550".to_owned(),
-    };
+    let second = lease_all(&outbox.db, secret::public_id()).await.remove(0);
+    let attempt = |outcome| DeliveryAttempt::new(outcome, "550");
     let tx = outbox.db.begin().await.unwrap();
     assert!(!renew_lease(&tx, &first).await.unwrap());
     assert_eq!(
@@ -103,13 +87,7 @@ async fn g1_a_stopping_worker_releases_its_leases() {
         (row.state, row.lease_owner, row.lease_until),
         (State::Queued, None, Time(0))
     );
-    assert_eq!(
-        lease_due(&outbox.db, secret::public_id(), 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(lease_all(&outbox.db, secret::public_id()).await.len(), 1);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::mail::{DeliveryAttempt, DeliveryOutcome};
+use crate::mail::{DeliveryAttempt, DeliveryOutcome, Observation};
 
 /// How long we wait for the reply to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -81,8 +81,9 @@ impl SmtpConnection {
         })
     }
 
-    /// Sends MAIL, RCPT and DATA (RFC 5321 §3.3), with SMTPUTF8 where the address needs it (RFC 6531 §3.4).
-    pub(super) async fn send_envelope(
+    /// Sends MAIL (RFC 5321 §3.3), with SMTPUTF8 where the address needs it (RFC 6531 §3.4). The
+    /// server does not know the recipient yet.
+    pub(super) async fn send_sender(
         &mut self,
         envelope: &Envelope,
         message: &[u8],
@@ -103,10 +104,21 @@ impl SmtpConnection {
             options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         let mail = Mail::new(envelope.from().cloned(), options);
-        self.inner
-            .command(mail)
-            .await
-            .map_err(|error| failed_command(&error))?;
+        match self.inner.command(mail).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_permanent() => Err(DeliveryAttempt::new(
+                DeliveryOutcome::Refused,
+                class(&error),
+            )),
+            Err(error) => Err(DeliveryAttempt::relay_failed(&class(&error))),
+        }
+    }
+
+    /// Sends RCPT and DATA (RFC 5321 §3.3).
+    pub(super) async fn send_recipients(
+        &mut self,
+        envelope: &Envelope,
+    ) -> Result<(), DeliveryAttempt> {
         for to in envelope.to() {
             self.inner
                 .command(Rcpt::new(to.clone(), Vec::new()))
@@ -128,10 +140,10 @@ impl SmtpConnection {
                 self.last_used = Instant::now();
                 Ok(())
             }
-            Err(error) if error.status().is_none() => Err(DeliveryAttempt::new(
-                DeliveryOutcome::InDoubt,
-                class(&error),
-            )),
+            Err(error) if error.status().is_none() => {
+                let attempt = DeliveryAttempt::new(DeliveryOutcome::InDoubt, class(&error));
+                Err(attempt.observing(Observation::RecipientStalled))
+            }
             Err(error) => Err(failed_command(&error)),
         }
     }
@@ -156,7 +168,7 @@ impl SmtpConnection {
 
     /// Sends QUIT after a failed attempt, unless the connection itself is broken.
     pub(super) async fn quit_after(self, attempt: DeliveryAttempt) -> DeliveryAttempt {
-        if attempt.class != "connection" {
+        if !attempt.class.ends_with("connection") {
             self.quit().await;
         }
         attempt
@@ -170,7 +182,11 @@ fn failed_command(error: &Error) -> DeliveryAttempt {
     } else {
         DeliveryOutcome::Deferred
     };
-    DeliveryAttempt::new(outcome, class(error))
+    DeliveryAttempt::new(outcome, class(error)).observing(if error.status().is_none() {
+        Observation::RecipientStalled
+    } else {
+        Observation::RecipientAnswered
+    })
 }
 
 fn session_class(error: &Error) -> String {

@@ -118,6 +118,7 @@ fn outcome(
         NextStep::SignIn { fresh: false } => "sign in",
         NextStep::SignIn { fresh: true } => "sign in again",
         NextStep::AskConsent => "consent",
+        NextStep::AskName => "name",
         NextStep::Refuse(error) => error.code.name(),
     }
 }
@@ -321,6 +322,39 @@ fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_requested() {
         let current = age.map(|age| signed_in(age, EMAIL));
         let step = outcome(params(prompt), current.as_ref(), 0, has_consent);
         assert_eq!(step, expected, "{prompt:?}");
+    }
+}
+
+#[test]
+fn oc_6_a_missing_name_is_asked_for_last() {
+    let client = Client {
+        require_name: true,
+        ..client()
+    };
+    let step = |prompt, name: Option<&str>, has_consent| {
+        let mut current = signed_in(1, EMAIL);
+        current.user.name = name.map(str::to_owned);
+        let request = request(&client, params(prompt));
+        let now = Time(REQUESTED_AT);
+        match next_step(&request, Some(&current), has_consent, now) {
+            NextStep::IssueCode(_) => "code",
+            NextStep::AskConsent => "consent",
+            NextStep::AskName => "name",
+            NextStep::Refuse(error) => error.code.name(),
+            NextStep::SignIn { .. } => "sign in",
+        }
+    };
+    for (prompt, name, has_consent, expected) in [
+        (ANY, None, true, "name"),
+        (ANY, Some(" "), true, "name"),
+        (ANY, Some("Ada"), true, "code"),
+        (ANY, None, false, "consent"),
+        (NONE, None, true, "interaction_required"),
+        (NONE, None, false, "consent_required"),
+        (NONE, Some("Ada"), true, "code"),
+        (LOGIN, None, true, "sign in"),
+    ] {
+        assert_eq!(step(prompt, name, has_consent), expected, "{prompt:?}");
     }
 }
 

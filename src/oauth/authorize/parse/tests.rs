@@ -256,7 +256,6 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
         "a b+c%20&=#",
         "ünïcödé ✓",
         "\"<script>\\",
-        "\u{7f}\u{1}",
         " spaces around ",
     ] {
         let request =
@@ -265,11 +264,11 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
         assert_eq!(request.params.state.as_deref(), Some(text));
         assert_eq!(request.target.state.as_deref(), Some(text));
     }
-    for text in ["a\nb", "a\r"] {
+    for text in ["a\nb", "a\r", "a\u{1}", "\u{7f}"] {
         assert_eq!(
             outcome(&parse_request(&["state"], &[("state", text)])),
             "invalid_request",
-            "a form would change it"
+            "a form or a store would change it"
         );
     }
     let absent = parse_request(&["state", "nonce"], &[]).unwrap();
@@ -283,27 +282,141 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
     );
 }
 
+/// The target and the error of a refused request.
+fn refused(
+    result: Result<AuthorizationRequest<'_>, AuthorizationRequestError>,
+) -> (ResponseTarget, OauthError) {
+    match result {
+        Err(AuthorizationRequestError::Redirect(target, error)) => (*target, error),
+        other => panic!("not redirected: {}", outcome(&other)),
+    }
+}
+
 #[test]
-fn az_8_an_error_brings_the_state_back_unless_the_state_is_the_error() {
-    let Err(AuthorizationRequestError::Redirect(target, _)) =
-        parse_changed("response_type", "token")
-    else {
-        unreachable!()
-    };
-    assert_eq!(target.state.as_deref(), Some("s"));
-    for bad in [
-        &[("state", "a"), ("state", "b")][..],
-        &[("state", &"x".repeat(5000))],
-    ] {
-        let Err(AuthorizationRequestError::Redirect(target, error)) =
-            parse_request(&["state"], bad)
-        else {
-            unreachable!()
+fn oc_1_st_15_state_and_nonce_have_4096_bytes_and_a_request_8_kib() {
+    let (most, long) = ("é".repeat(2048), "x".repeat(4097));
+    for name in ["state", "nonce"] {
+        let request = parse_changed(name, &most).unwrap();
+        let value = match name {
+            "state" => request.target.state,
+            _ => request.params.nonce,
         };
+        assert_eq!(value.as_deref(), Some(&*most));
+        let (_, error) = refused(parse_changed(name, &long));
         assert_eq!(
-            (target.state, error.code),
-            (None, ErrorCode::InvalidRequest)
+            error.description(),
+            format!("The parameter {name} is too long.")
         );
+    }
+    let whole = parse_request(
+        &["state", "nonce"],
+        &[("state", &most), ("nonce", &long[..3500])],
+    );
+    assert_eq!(outcome(&whole), "ok");
+    let both = [("state", &*most), ("nonce", &most)];
+    let (target, error) = refused(parse_request(&["state", "nonce"], &both));
+    assert_eq!(target.state.as_deref(), Some(&*most));
+    assert_eq!(error.description(), "The request is longer than 8 KiB.");
+}
+
+#[test]
+fn oc_1_az_8_every_redirected_refusal_carries_the_state() {
+    let long = "x".repeat(5000);
+    for (bad, expected) in [
+        (&[("state", "s"), ("response_type", "token")][..], "s"),
+        (&[("state", "a"), ("state", "b")], "a"),
+        (&[("state", ""), ("state", "b")], "b"),
+        (&[("state", "a\nb")], "a\nb"),
+        (&[("state", "a\0b")], "a\0b"),
+        (&[("state", &long)], &long),
+    ] {
+        let (target, error) = refused(parse_request(&["state"], bad));
+        assert_eq!(target.state.as_deref(), Some(expected));
+        assert_eq!(error.code, ErrorCode::InvalidRequest, "{bad:?}");
+    }
+    let base = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(BASE.iter().filter(|(name, _)| *name != "state"))
+        .finish();
+    for broken in ["state=%zz", "state=%ff"] {
+        let params = raw(&format!("{base}&{broken}"));
+        assert_eq!(
+            outcome(&parse_with(&params, config())),
+            "page state",
+            "{broken} cannot be repeated"
+        );
+    }
+}
+
+/// An unsecured request object with these members (RFC 7519 §6).
+fn request_object(members: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(members))
+}
+
+#[test]
+fn oc_10_a_refused_request_object_says_how_its_error_travels() {
+    let object = request_object(
+        r#"{"state":"inside","response_mode":"form_post","redirect_uri":"https://evil.example"}"#,
+    );
+    let outside = [("request", &*object)];
+    let (target, error) = refused(parse_request(&["state"], &outside));
+    assert_eq!(error.code, ErrorCode::RequestNotSupported);
+    assert_eq!(target.state.as_deref(), Some("inside"));
+    assert_eq!(target.mode, ResponseMode::FormPost);
+    assert_eq!(target.uri.as_str(), CALLBACK);
+    // What the query says wins.
+    let both = [("request", &*object), ("response_mode", "query")];
+    let (target, _) = refused(parse_request(&[], &both));
+    assert_eq!(target.state.as_deref(), Some("s"));
+    assert_eq!(target.mode, ResponseMode::Query);
+    // The redirect URI and the client are never read from it.
+    assert_eq!(
+        outcome(&parse_request(&["redirect_uri"], &outside)),
+        "page redirect_uri"
+    );
+}
+
+#[test]
+fn oc_10_a_request_object_that_cannot_be_read_says_nothing() {
+    for object in [
+        "x",
+        "a.b.c",
+        "..",
+        &request_object("[]"),
+        &request_object(r#"{"state":7,"response_mode":"form_post"}"#),
+        &request_object(r#"{"state":"","response_mode":"fragment"}"#),
+        &request_object("\u{7}"),
+    ] {
+        let (target, error) = refused(parse_request(&["state"], &[("request", object)]));
+        assert_eq!(error.code, ErrorCode::RequestNotSupported, "{object}");
+        assert_eq!(target.state, None, "{object}");
+        assert_eq!(target.mode, ResponseMode::Query, "{object}");
+    }
+    let object = request_object(r#"{"state":"inside"}"#);
+    let (target, error) = refused(parse_request(&["state"], &[("request_uri", &object)]));
+    assert_eq!(
+        (target.state, error.code),
+        (None, ErrorCode::RequestUriNotSupported)
+    );
+    // A request that has none is no refused one.
+    let request = parse_request(&["state"], &[("request", "")]).unwrap();
+    assert_eq!(request.target.state, None);
+}
+
+/// The bounds of a `state` in the query hold for one in a request object, too.
+#[test]
+fn oc_10_a_request_object_carries_a_state_that_a_query_could_have() {
+    let carried = |state: &str| {
+        let object = request_object(&serde_json::json!({ "state": state }).to_string());
+        let (target, error) = refused(parse_request(&["state"], &[("request", &object)]));
+        assert_eq!(error.code, ErrorCode::RequestNotSupported);
+        target.state
+    };
+    let longest = "x".repeat(4096);
+    assert_eq!(carried(&longest), Some(longest.clone()));
+    for state in [&format!("{longest}x"), "a\nb", "a\0b", "\u{7f}", "a\u{85}b"] {
+        assert_eq!(carried(state), None, "{} bytes", state.len());
     }
 }
 

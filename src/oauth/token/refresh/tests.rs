@@ -235,7 +235,10 @@ async fn db_02_a_rotation_changes_no_indexed_column_and_ended_grants_are_swept()
     let token = refresh_token(&test_app, "offline_access").await;
     let parsed = RefreshToken::parse(&test_app.app.macs.refresh, &token).unwrap();
     let db = test_app.app.db.read();
-    let find = async || grant_store::find(db, parsed.family).await.unwrap();
+    let find = async || {
+        let found = grant_store::find(db, parsed.family).await.unwrap();
+        found.map(|stored| stored.grant)
+    };
     let before = find().await.unwrap();
     test_app.refresh("web", &token).await;
     let after = find().await.unwrap();

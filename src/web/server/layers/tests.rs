@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use poem::{Body, EndpointExt as _, Route, endpoint::make, get, handler, web::Path};
+use poem::{Body, EndpointExt as _, Route, endpoint::make, get, handler, http::Method, web::Path};
 use poem_openapi::{Object, OpenApi, OpenApiService, payload::Json};
 
 use super::*;
@@ -87,6 +87,7 @@ fn routes() -> Route {
             allow_methods("GET, POST", get(link).post(link)),
         )
         .at("/echo", echo)
+        .at("/livez", echo)
         .nest("/people", errors())
         .nest("/api/errors", errors().at("/conflict", conflict))
         .nest("/oauth2/errors", errors())
@@ -246,8 +247,8 @@ async fn every_audience_gets_our_errors_without_a_cause() {
 #[tokio::test]
 async fn people_get_the_error_page_of_the_listener() {
     let mut layers = layers();
-    layers.error_page = Some(Arc::new(|error, caller| {
-        assert_eq!(error.reference, caller.request_id);
+    layers.error_page = Some(Arc::new(|error, failed| {
+        assert_eq!(error.reference, failed.caller.request_id);
         Response::builder()
             .status(error.status)
             .content_type("text/html")
@@ -481,7 +482,7 @@ impl io::Write for LogBuffer {
 }
 
 #[tokio::test]
-async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
+async fn od_14_the_log_has_one_line_a_request_but_probes_and_never_a_path_or_a_query() {
     let lines = LogBuffer::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -497,6 +498,7 @@ async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
         "/login/link/SECRET/SECRET",
         "/SECRET",
         "/people/unavailable?SECRET",
+        "/livez",
     ] {
         let request = Request::builder()
             .uri_str(path)
@@ -518,6 +520,8 @@ async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
         requests[3].contains("route=\"/people/unavailable\"") && requests[3].contains("status=503"),
         "{log}"
     );
+    assert!(requests[1].contains("reason=\"not_found\""), "{log}");
+    assert!(requests[3].contains("reason=\"unavailable\""), "{log}");
     assert_eq!(
         log.matches("secret cause").count(),
         1,

@@ -11,12 +11,15 @@ use crate::{
         Provider,
         providers::{ProviderKind, TENANT, UpstreamAlg},
     },
-    federation::provider::{
-        error::{IdTokenError, KeyError},
-        oidc::{
-            algorithm::library_algorithm,
-            json::{Object, string},
-            keys::Key,
+    federation::{
+        error::upstream_words,
+        provider::{
+            error::{IdTokenError, KeyError},
+            oidc::{
+                algorithm::library_algorithm,
+                json::{Object, string},
+                keys::Key,
+            },
         },
     },
 };
@@ -57,7 +60,7 @@ pub(super) fn check_claims(
     let settings = expected.settings;
     let issuer = check_issuer(claims, expected)?;
     check_issuer_of_key(key, &issuer, claims, settings)?;
-    check_audience(claims, &settings.client_id)?;
+    check_audience(claims, settings)?;
     check_authorized_party(claims, &settings.client_id)?;
     check_expiry(claims, expected.now)?;
     check_issue_time(claims, expected)?;
@@ -73,7 +76,10 @@ pub(super) fn check_claims(
     Ok(CheckedClaims { issuer, subject })
 }
 
-fn ensure(holds: bool, error: impl FnOnce() -> IdTokenError) -> Result<(), IdTokenError> {
+pub(super) fn ensure(
+    holds: bool,
+    error: impl FnOnce() -> IdTokenError,
+) -> Result<(), IdTokenError> {
     if holds { Ok(()) } else { Err(error()) }
 }
 
@@ -116,7 +122,7 @@ fn check_tenant<'a>(tenant: Option<&'a str>, settings: &Provider) -> Result<&'a 
 }
 
 /// Entra: a key names the issuer, or the template of issuers, whose tokens it signs.
-fn check_issuer_of_key(
+pub(super) fn check_issuer_of_key(
     key: &Key,
     issuer: &str,
     claims: &Object,
@@ -131,25 +137,40 @@ fn check_issuer_of_key(
     })
 }
 
-/// Core §3.1.3.7(3): this client, and no other beside it.
-fn check_audience(claims: &Object, client_id: &str) -> Result<(), IdTokenError> {
-    let audience = match claims.get("aud") {
-        Some(Value::String(audience)) => Some(audience.as_str()),
-        Some(Value::Array(list)) => match list.as_slice() {
-            [audience] => audience.as_str(),
-            _ => None,
-        },
+/// Core §3.1.3.7(3): this client once, and beside it only audiences that the settings name.
+pub(super) fn check_audience(claims: &Object, settings: &Provider) -> Result<(), IdTokenError> {
+    let client_id = settings.client_id.as_str();
+    let audiences: Option<Vec<&str>> = match claims.get("aud") {
+        Some(Value::String(audience)) => Some(vec![audience]),
+        Some(Value::Array(list)) => list.iter().map(Value::as_str).collect(),
         _ => None,
     };
-    ensure(audience == Some(client_id), || IdTokenError::Audience)
+    let audiences = audiences.ok_or(IdTokenError::Audience)?;
+    let own = audiences.iter().filter(|audience| **audience == client_id);
+    ensure(own.count() == 1, || IdTokenError::Audience)?;
+    let is_known = |audience: &str| {
+        let mut known = settings.additional_audiences.iter();
+        audience == client_id || known.any(|known| known == audience)
+    };
+    match audiences.iter().find(|audience| !is_known(audience)) {
+        None => Ok(()),
+        Some(other) => Err(IdTokenError::OtherAudience(upstream_words(other))),
+    }
 }
 
-/// Core §3.1.3.7(4), (5).
+/// Core §3.1.3.7(4), (5): this client, and named if there are several audiences.
 fn check_authorized_party(claims: &Object, client_id: &str) -> Result<(), IdTokenError> {
-    let is_client = |azp: &Value| azp.as_str() == Some(client_id);
-    ensure(claims.get("azp").is_none_or(is_client), || {
-        IdTokenError::AuthorizedParty
-    })
+    let has_several = claims
+        .get("aud")
+        .and_then(Value::as_array)
+        .is_some_and(|list| list.len() > 1);
+    match claims.get("azp") {
+        None if has_several => Err(IdTokenError::NoAuthorizedParty),
+        None => Ok(()),
+        Some(azp) => ensure(azp.as_str() == Some(client_id), || {
+            IdTokenError::AuthorizedParty
+        }),
+    }
 }
 
 /// RFC 7519 §2: seconds since 1970, a number and not a string.
@@ -172,7 +193,7 @@ fn date(claims: &Object, claim: &str) -> Option<i64> {
 }
 
 /// Core §3.1.3.7(9), with a minute for clocks that differ.
-fn check_expiry(claims: &Object, now: i64) -> Result<(), IdTokenError> {
+pub(super) fn check_expiry(claims: &Object, now: i64) -> Result<(), IdTokenError> {
     let is_valid = date(claims, "exp").is_some_and(|exp| exp > now - MAX_SKEW);
     ensure(is_valid, || IdTokenError::Expired)
 }

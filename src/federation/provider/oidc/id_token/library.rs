@@ -45,6 +45,10 @@ pub(super) fn check(
         JsonWebKeySet::new(vec![key.jwk.clone()]),
     )
     .set_allowed_algs([library_algorithm(alg)])
+    .set_other_audience_verifier_fn(|other| {
+        let mut known = expected.settings.additional_audiences.iter();
+        known.any(|known| *known == **other)
+    })
     .set_time_fn(move || issue_time);
     // The library's errors contain values of the token.
     let refused = |message: &str| IdTokenError::Claims(message.to_owned());

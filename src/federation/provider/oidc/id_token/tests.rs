@@ -129,6 +129,49 @@ fn it_03_it_07_issuer_audience_authorized_party_and_subject_are_checked() {
 }
 
 #[test]
+fn oc_04_it_03_several_audiences_are_accepted_if_the_settings_name_them_and_azp_is_us() {
+    let with_setting = op_settings("additional_audiences = [\"app\", \"project\"]");
+    let claims = |aud: Value, azp: Value| {
+        let mut claims = with_claim("aud", aud);
+        claims["azp"] = azp;
+        claims
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
+        claims
+    };
+    for (aud, azp, expected) in [
+        (json!(["us", "app", "project"]), json!("us"), None),
+        (json!(["project", "us"]), json!("us"), None),
+        (json!(["us"]), Value::Null, None),
+        (json!(["us", "app"]), Value::Null, Some(Azp)),
+        (json!(["us", "app"]), json!("app"), Some(Azp)),
+        (json!(["app", "project"]), json!("us"), Some(Aud)),
+        (json!(["us", "app", "other"]), json!("us"), Some(Aud)),
+        (json!(["us", "us", "app"]), json!("us"), Some(Aud)),
+        (json!(["us", 7]), json!("us"), Some(Aud)),
+        (json!("app"), json!("us"), Some(Aud)),
+    ] {
+        let message = format!("{aud} {azp}");
+        assert_eq!(
+            code_of_claims(&claims(aud, azp), &with_setting),
+            expected,
+            "{message}"
+        );
+    }
+    let signer = TestSigner::new("k");
+    let token = signer.sign(&claims(json!(["us", "app"]), json!("us")));
+    let error = check(&token, &signer.jwk(), &op_settings(""))
+        .err()
+        .unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("`app`") && text.contains("additional_audiences"),
+        "{text}"
+    );
+}
+
+#[test]
 fn it_05_it_06_it_08_times_nonce_hash_and_types_are_checked() {
     for (name, value, expected) in [
         ("exp", json!(NOW - 60), Expired),

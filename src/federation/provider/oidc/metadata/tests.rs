@@ -168,6 +168,7 @@ fn pr_01_ht_07_the_presets_fit_the_documents_of_the_real_providers() {
             userinfo_endpoint: published.userinfo.map(str::to_owned),
             jwks_uri: Some(published.keys.to_owned()),
             iss_advertised: false,
+            supported: Supported::default(),
         };
         assert_eq!(
             parse(&document.to_string(), published.settings),

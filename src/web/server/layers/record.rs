@@ -1,0 +1,120 @@
+//! What is left of a request when its response is complete: one line in the log, metrics, the span, and
+//! the reference in the body of a problem.
+
+use std::sync::{Arc, OnceLock};
+
+use poem::{
+    PathPattern, Response,
+    http::{Method, StatusCode, Uri},
+};
+use tokio::time::Instant;
+
+use crate::{
+    telemetry::{
+        metrics,
+        trace::{Span, Tag},
+    },
+    web::{
+        again::Repeatable, caller::Caller, error::Audience, look::PageLook,
+        named_client::NamedClient, problem::Problem, response::reason::RefusalReason,
+    },
+};
+
+/// What is kept of a request once the endpoint has taken it.
+pub(super) struct RequestSummary {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) audience: Audience,
+    /// Stands for the route where there is none.
+    pub(super) area: &'static str,
+    pub(super) is_http_1: bool,
+    pub(super) caller: Caller,
+    pub(super) named_client: NamedClient,
+    pub(super) look: PageLook,
+    pub(super) repeatable: OnceLock<Option<Repeatable>>,
+    pub(super) started: Instant,
+}
+
+/// Puts the reference into a problem of `/api` that has none yet: every error leads to its line in the
+/// log (OD-4).
+pub(super) fn with_reference(mut response: Response, request_id: &str) -> Response {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = problem.filter(|problem| problem.reference.is_none()) {
+        let problem = problem.with_reference(request_id);
+        response.set_body(problem.to_body());
+    }
+    response
+}
+
+/// Returns the part of a path that is logged where no route was found, or the request was refused
+/// before it: secrets stand further back.
+pub(super) fn area(path: &str) -> &'static str {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    match first {
+        "api" => "/api/…",
+        "account" => "/account/…",
+        "login" => "/login/…",
+        "oauth2" => "/oauth2/…",
+        "upstream" => "/upstream/…",
+        ".well-known" => "/.well-known/…",
+        _ => "unmatched",
+    }
+}
+
+/// Writes one line to the log, and the metrics and the span. The pattern of the route stands for
+/// the path: the token of a mailed link is in the path.
+pub(super) fn record(summary: &RequestSummary, response: &Response, span: Span) {
+    let pattern = response
+        .data::<PathPattern>()
+        .map(|pattern| Arc::clone(&pattern.0));
+    let route = pattern.as_deref().unwrap_or(summary.area);
+    let (status, elapsed) = (response.status().as_u16(), summary.started.elapsed());
+    log_request(summary, response, route, &span);
+    let method = metrics::method(summary.method.as_str());
+    metrics::answered(method, pattern.clone(), status, elapsed);
+    let tags = || {
+        let route = pattern.clone().map(Tag::Route);
+        [Tag::Method(method), Tag::HttpStatus(status)]
+            .into_iter()
+            .chain(route)
+            .collect()
+    };
+    span.end(|| Some(format!("{method} {route}")), tags, status >= 500);
+}
+
+/// Writes the line of a request. Probes and metrics come every few seconds, so that they are written
+/// at DEBUG (OD-14).
+fn log_request(summary: &RequestSummary, response: &Response, route: &str, span: &Span) {
+    let status = response.status();
+    let reason = response.data::<RefusalReason>();
+    // A 503 never stands without its cause (OC-12).
+    let unnamed = (status == StatusCode::SERVICE_UNAVAILABLE).then_some("unnamed");
+    let code = reason.map(|reason| &*reason.code).or(unnamed);
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                method = %summary.method,
+                route,
+                status = status.as_u16(),
+                ms = u64::try_from(summary.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                request_id = summary.caller.request_id,
+                reason = code,
+                parameter = reason.and_then(|reason| reason.parameter.as_deref()),
+                client_id = summary.named_client.get(),
+                trace_id = span.trace_id(),
+                network = summary.caller.network,
+                "request"
+            )
+        };
+    }
+    if matches!(route, "/livez" | "/readyz" | "/metrics") {
+        if status.is_server_error() {
+            line!(tracing::Level::WARN);
+        } else {
+            line!(tracing::Level::DEBUG);
+        }
+    } else {
+        line!(tracing::Level::INFO);
+    }
+}
