@@ -1,6 +1,10 @@
 //! A person at a browser, without scripts: keeps cookies, fills in forms, sends the headers that browsers send.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Once};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Once,
+};
 
 use reqwest::{
     Method,
@@ -47,6 +51,12 @@ pub enum Site {
 /// trusts [`crate::trust`] alone, and tells which certificate it was shown.
 #[must_use]
 pub fn client() -> reqwest::Client {
+    client_at(None)
+}
+
+/// The same, with connections from one local address.
+#[must_use]
+pub fn client_at(local: Option<IpAddr>) -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -59,6 +69,7 @@ pub fn client() -> reqwest::Client {
     let builder = builder.tls_certs_only([authority]).tls_info(true);
     builder
         .pool_max_idle_per_host(0)
+        .local_address(local)
         .timeout(std::time::Duration::from_secs(30))
         .build()
         .expect("an HTTP client")
@@ -77,6 +88,15 @@ impl Browser {
             language: "en".to_owned(),
             agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
                 .to_owned(),
+        }
+    }
+
+    /// A browser whose connections come from a loopback address, for services that trust no proxy.
+    #[must_use]
+    pub fn bound(from: Ipv4Addr) -> Self {
+        Self {
+            http: client_at(Some(from.into())),
+            ..Self::new(from)
         }
     }
 
@@ -152,20 +172,19 @@ impl Browser {
     /// A cookie by the name after `__Host-Http-` or without it (`sid`, `pre`, `dev`).
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&Cookie> {
-        self.cookies
-            .get(name)
-            .or_else(|| self.cookies.get(&format!("__Host-Http-{name}")))
+        let mut cookies = self.cookies.iter();
+        cookies
+            .find(|(full, _)| is_named(full, name))
+            .map(|(_, cookie)| cookie)
     }
 
     /// A cookie's full name and value, by its short name.
     #[must_use]
     pub fn raw_cookie(&self, name: &str) -> Option<(String, String)> {
-        let names = [name.to_owned(), format!("__Host-Http-{name}")];
-        names.into_iter().find_map(|name| {
-            self.cookies
-                .get(&name)
-                .map(|cookie| (name.clone(), cookie.value.clone()))
-        })
+        let mut cookies = self.cookies.iter();
+        cookies
+            .find(|(full, _)| is_named(full, name))
+            .map(|(full, cookie)| (full.clone(), cookie.value.clone()))
     }
 
     /// Sends just this as `Cookie` from now on, whatever the jar holds.
@@ -296,4 +315,13 @@ impl Browser {
             self.cookies.insert(name.trim().to_owned(), cookie);
         }
     }
+}
+
+/// Whether a cookie has this short name: a prefix and the service's port may stand around it.
+fn is_named(full: &str, name: &str) -> bool {
+    let word = full.trim_start_matches("__Host-Http-");
+    let port = word
+        .strip_prefix(name)
+        .map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+    port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()))
 }

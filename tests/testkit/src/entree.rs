@@ -82,6 +82,23 @@ impl Options {
             .insert(key.to_owned(), value.to_owned());
     }
 
+    /// Raises each limit on emails and sign-ins, for tests that need thousands of them within minutes
+    /// and test something else.
+    #[must_use]
+    pub fn without_limits(mut self) -> Self {
+        for name in [
+            "network",
+            "network_address",
+            "address",
+            "domain",
+            "session_codes",
+        ] {
+            let many = "[{ count = 1000000000, seconds = 3600 }]";
+            self.put(&format!("limits.{name}"), many);
+        }
+        self.set("mail.ceiling_per_minute", "1000000")
+    }
+
     /// Text that stands at the end of the file, such as `[[clients]]`.
     #[must_use]
     pub fn tail(mut self, text: &str) -> Self {
@@ -152,6 +169,8 @@ pub struct Servers<'a> {
     pub postgres: Option<&'a Postgres>,
     /// The ticket store.
     pub redis: Option<&'a Redis>,
+    /// What stands before the database.
+    pub wire: Option<&'a Wire>,
 }
 
 impl Service {
@@ -186,6 +205,9 @@ impl Service {
                 None => services::redis().await?,
             };
             let database = postgres.migrated(|url| migrate(binary, &folder, url)).await;
+            let database = servers
+                .wire
+                .map_or_else(|| database.clone(), |wire| through(wire, &database));
             options.put("database.url", &quote(&database));
             options.put("tickets.url", &quote(redis.url()));
             options.put("tickets.prefix", &quote(&redis.prefix()));
@@ -479,6 +501,13 @@ async fn run_aside(
     tokio::task::spawn_blocking(work)
         .await
         .expect("a program that ran")
+}
+
+/// The URL of a database by way of a proxy.
+fn through(wire: &Wire, database: &str) -> String {
+    let path = database.split('?').next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    format!("postgres://postgres@{}/{name}", wire.address())
 }
 
 async fn migrate(binary: &Path, folder: &Path, url: String) {

@@ -155,6 +155,8 @@ pub enum Fault {
     Later,
     /// Says nothing more once the email begins.
     Stall,
+    /// Says nothing more once it knows the recipient.
+    StallAtRecipient,
     /// The connection ends in the middle of the email.
     DropInData,
     /// The connection ends after the email was kept, before its receipt.

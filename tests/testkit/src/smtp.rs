@@ -18,6 +18,9 @@ use crate::{
     mail::{Fault, Mail, Mailbox},
 };
 
+/// How long it says nothing where it hangs; the client's own time-out ends that.
+const LONGER_THAN_CLIENTS_WAIT: Duration = Duration::from_secs(600);
+
 /// The server. Dropping it closes the port.
 #[derive(Debug)]
 pub struct Sink {
@@ -31,6 +34,8 @@ struct State {
     emails: HashMap<String, Vec<Mail>>,
     faults: HashMap<String, Fault>,
     attempts: HashMap<String, usize>,
+    /// How long each email takes.
+    pause: Duration,
 }
 
 impl Sink {
@@ -61,6 +66,17 @@ impl Sink {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Takes that long for each email from now on, as a busy relay does.
+    pub fn slow_down(&self, by: Duration) {
+        self.lock().pause = by;
+    }
+
+    /// How many emails it has kept.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.lock().emails.values().map(Vec::len).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -178,6 +194,10 @@ impl Talk {
                 self.say("421 4.3.2 closing").await?;
                 Ok(Next::Stop)
             }
+            Some(Fault::StallAtRecipient) => {
+                tokio::time::sleep(LONGER_THAN_CLIENTS_WAIT).await;
+                Ok(Next::Stop)
+            }
             _ => {
                 self.to.push(address);
                 self.say("250 ok").await
@@ -192,8 +212,7 @@ impl Talk {
         let fault = self.to.iter().find_map(|address| self.fault_of(address));
         self.say("354 go on").await?;
         if fault == Some(Fault::Stall) {
-            // Longer than any client waits; the client's own time-out ends it.
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            tokio::time::sleep(LONGER_THAN_CLIENTS_WAIT).await;
             return Ok(Next::Stop);
         }
         let mut raw: Vec<u8> = Vec::new();
@@ -211,6 +230,8 @@ impl Talk {
             // RFC 5321 §4.5.2: a leading dot was doubled.
             raw.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
+        let pause = lock(&self.state).pause;
+        tokio::time::sleep(pause).await;
         for address in std::mem::take(&mut self.to) {
             let mail = Mail::parse(&address, &raw);
             lock(&self.state)

@@ -1,7 +1,8 @@
 //! A TCP proxy: spreads connections over copies of the service in turn, and breaks them on demand.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -33,12 +34,20 @@ pub enum Mode {
     Cut(usize),
 }
 
+/// Where a connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
 /// The proxy. Dropping it closes the port.
 #[derive(Debug)]
 pub struct Wire {
     address: SocketAddr,
-    targets: Arc<Mutex<Vec<SocketAddr>>>,
+    targets: Arc<Mutex<Vec<Target>>>,
     mode: watch::Sender<Mode>,
+    muted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -49,11 +58,14 @@ impl Wire {
         let address = listener.local_addr().expect("its address");
         let targets = Arc::new(Mutex::new(Vec::new()));
         let (mode, watched) = watch::channel(Mode::Ok);
-        let task = tokio::spawn(serve(listener, Arc::clone(&targets), watched));
+        let muted = Arc::new(AtomicUsize::new(0));
+        let (aims, silence) = (Arc::clone(&targets), Arc::clone(&muted));
+        let task = tokio::spawn(serve(listener, aims, watched, silence));
         Self {
             address,
             targets,
             mode,
+            muted,
             task,
         }
     }
@@ -66,12 +78,38 @@ impl Wire {
 
     /// Whom new connections go to, in turn.
     pub fn aim(&self, targets: Vec<SocketAddr>) {
-        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) =
+            targets.into_iter().map(Target::Tcp).collect();
+    }
+
+    /// The same with a server that listens on a socket in a directory. Connections that are open stay.
+    pub fn aim_at_socket(&self, socket: PathBuf) {
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = vec![Target::Unix(socket)];
+    }
+
+    /// Connections that are open fall silent for good, as when the machine behind them vanishes; new ones are passed on.
+    pub fn mute(&self) {
+        self.muted.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Changes what happens, also to connections that are open.
     pub fn set(&self, mode: Mode) {
         let _ = self.mode.send(mode);
+    }
+}
+
+/// What can happen to one connection.
+#[derive(Clone)]
+struct Fate {
+    mode: watch::Receiver<Mode>,
+    muted: Arc<AtomicUsize>,
+    /// How often all connections had been muted when this one was opened.
+    born: usize,
+}
+
+impl Fate {
+    fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::SeqCst) > self.born
     }
 }
 
@@ -90,8 +128,9 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
 
 async fn serve(
     listener: TcpListener,
-    targets: Arc<Mutex<Vec<SocketAddr>>>,
+    targets: Arc<Mutex<Vec<Target>>>,
     mut mode: watch::Receiver<Mode>,
+    muted: Arc<AtomicUsize>,
 ) {
     let address = listener.local_addr().expect("its address");
     let mut listener = Some(listener);
@@ -120,26 +159,50 @@ async fn serve(
                 let Ok((client, _)) = accepted else { continue };
                 let all = targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if all.is_empty() { continue }
-                let target = all[turn.fetch_add(1, Ordering::Relaxed) % all.len()];
-                tokio::spawn(carry(client, target, mode.clone()));
+                let target = all[turn.fetch_add(1, Ordering::Relaxed) % all.len()].clone();
+                let fate = Fate {
+                    mode: mode.clone(),
+                    born: muted.load(Ordering::SeqCst),
+                    muted: Arc::clone(&muted),
+                };
+                tokio::spawn(carry(client, target, fate));
             }
         }
     }
 }
 
-async fn carry(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
-    if *mode.borrow() == Mode::Reset {
+async fn carry(client: TcpStream, target: Target, fate: Fate) {
+    if *fate.mode.borrow() == Mode::Reset {
         let _ = client.set_zero_linger();
         return;
     }
-    let Ok(server) = TcpStream::connect(target).await else {
-        return;
-    };
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let _ = client.set_nodelay(true);
+    match target {
+        Target::Tcp(address) => {
+            let Some(server) = connect(&client, address).await else {
+                return;
+            };
+            let _ = server.set_nodelay(true);
+            relay(client, server.into_split(), fate).await;
+        }
+        Target::Unix(socket) => {
+            if let Ok(server) = UnixStream::connect(socket).await {
+                relay(client, server.into_split(), fate).await;
+            }
+        }
+    }
+}
+
+async fn relay<R, W>(client: TcpStream, server: (R, W), fate: Fate)
+where
+    R: AsyncReadExt + Unpin,
+    W: AsyncWriteExt + Unpin,
+{
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
-    let up = pump(&mut from_client, &mut to_server, mode.clone(), false);
-    let down = pump(&mut from_server, &mut to_client, mode.clone(), true);
+        (client.into_split(), server);
+    let up = pump(&mut from_client, &mut to_server, fate.clone(), false);
+    let down = pump(&mut from_server, &mut to_client, fate.clone(), true);
+    let mut mode = fate.mode.clone();
     let broken = async {
         while !matches!(*mode.borrow_and_update(), Mode::Refuse | Mode::Reset) {
             if mode.changed().await.is_err() {
@@ -153,11 +216,24 @@ async fn carry(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<
     }
 }
 
-async fn pump<R, W>(from: &mut R, to: &mut W, mut mode: watch::Receiver<Mode>, answer: bool)
+/// Connects from the client's own address where it is not the usual one, so that the service sees each
+/// loopback address as the network that it stands for.
+async fn connect(client: &TcpStream, target: SocketAddr) -> Option<TcpStream> {
+    let peer = client.peer_addr().ok()?;
+    if peer.ip() == IpAddr::from([127, 0, 0, 1]) {
+        return TcpStream::connect(target).await.ok();
+    }
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.bind(SocketAddr::new(peer.ip(), 0)).ok()?;
+    socket.connect(target).await.ok()
+}
+
+async fn pump<R, W>(from: &mut R, to: &mut W, fate: Fate, answer: bool)
 where
     R: AsyncReadExt + Unpin,
     W: AsyncWriteExt + Unpin,
 {
+    let mut mode = fate.mode.clone();
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -165,6 +241,9 @@ where
             if mode.changed().await.is_err() {
                 return;
             }
+        }
+        if fate.is_muted() {
+            break;
         }
         let now = *mode.borrow();
         if let Mode::Latency(by) = now {
@@ -179,6 +258,9 @@ where
             break;
         }
         passed += keep;
+    }
+    if fate.is_muted() {
+        return std::future::pending().await;
     }
     let _ = to.shutdown().await;
 }

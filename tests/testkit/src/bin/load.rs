@@ -119,11 +119,9 @@ async fn main() {
 
 async fn measure(wanted: &Wanted, backend: Backend) -> Result<(), testkit::Missing> {
     let sink = Sink::start().await;
-    let many = "[{ count = 1000000000, seconds = 3600 }]";
     let mut options = Options::new(backend, sink.address())
         .set("telemetry.level", "\"warn\"")
-        .set("limits.network", many)
-        .set("limits.address", many)
+        .without_limits()
         .tail(PUBLIC);
     let full = FULL.replace("SECRET", SECRET);
     if understands(&wanted.binary, &options.clone().tail(&full)) {
@@ -137,6 +135,7 @@ async fn measure(wanted: &Wanted, backend: Backend) -> Result<(), testkit::Missi
             Servers {
                 postgres: Some(&postgres),
                 redis: Some(&redis),
+                wire: None,
             }
         }
     };

@@ -164,6 +164,73 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Another server that follows this one. From then on each commit of this one waits until the other has it.
+    ///
+    /// # Errors
+    /// No PostgreSQL is installed, or it does not start.
+    pub async fn standby(&self) -> Result<Self, Missing> {
+        let own = self.own.as_ref().expect("a server that we started");
+        let folder = child::scratch("pg");
+        if let Some(user) = child::servant() {
+            run(Command::new("chown").arg(format!("{user}:")).arg(&folder))?;
+        }
+        let mut copy = child::command(own.programs.join("pg_basebackup"), RunAs::Servant, "KILL");
+        copy.args(["-U", "postgres", "-R", "--no-sync", "-c", "fast", "-h"])
+            .arg(&own.folder)
+            .arg("-D")
+            .arg(folder.join("data"))
+            .current_dir(&folder);
+        tokio::task::spawn_blocking(move || run(&mut copy))
+            .await
+            .expect("a program that ran")?;
+        let this = Self {
+            base: String::new(),
+            own: Some(Own {
+                programs: own.programs.clone(),
+                folder,
+                durable: true,
+                process: Mutex::new(None),
+            }),
+            templates: Default::default(),
+        };
+        this.revive().await?;
+        self.admin("alter system set synchronous_standby_names = '*'")
+            .await;
+        self.admin("select pg_reload_conf()").await;
+        Ok(this)
+    }
+
+    /// Ends the standby's following: it accepts writes when this returns.
+    pub async fn promote(&self) {
+        self.admin("select pg_promote()").await;
+    }
+
+    /// Accepts no more writes, also from those who are connected, as when another server is about to take over.
+    pub async fn fence(&self) {
+        self.admin("alter system set default_transaction_read_only = on")
+            .await;
+        self.admin("select pg_reload_conf()").await;
+    }
+
+    /// The socket on which it listens. Only for one that we started.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        let own = self.own.as_ref().expect("a server that we started");
+        own.folder.join(".s.PGSQL.5432")
+    }
+
+    /// Ends it in good order, as `systemctl stop` would.
+    pub async fn stop(&self) {
+        let own = self.own.as_ref().expect("a server that we started");
+        if let Some(process) = own.lock().as_ref() {
+            child::signal(process.id(), "INT");
+        }
+        let ended = || async { own.ended().then_some(()) };
+        crate::until("PostgreSQL's end", Duration::from_secs(30), ended)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"));
+    }
+
     /// Kills the server at once, as a crash would. Only for one that we started with [`Postgres::start`].
     pub fn kill(&self) {
         let own = self.own.as_ref().expect("a server that we started");
@@ -255,7 +322,7 @@ impl Own {
             "fsync=off",
             "full_page_writes=off",
             "shared_buffers=64MB",
-            "max_connections=200",
+            "max_connections=1000",
         ] {
             command.arg("-c").arg(setting);
         }

@@ -16,10 +16,14 @@ use crate::{
     child::{self, RunAs},
 };
 
+/// What a server may use, unless a test says otherwise.
+const MAX_MEMORY: &str = "128mb";
+
 /// A server.
 #[derive(Debug)]
 pub struct Redis {
     url: String,
+    max_memory: &'static str,
     own: Option<(PathBuf, Mutex<Option<Child>>)>,
 }
 
@@ -32,7 +36,11 @@ pub async fn redis() -> Result<&'static Redis, Missing> {
     SHARED
         .get_or_init(|| async {
             match std::env::var("TEST_REDIS_URL") {
-                Ok(url) if !url.is_empty() => Ok(Redis { url, own: None }),
+                Ok(url) if !url.is_empty() => Ok(Redis {
+                    url,
+                    max_memory: MAX_MEMORY,
+                    own: None,
+                }),
                 _ => Redis::start().await,
             }
         })
@@ -47,13 +55,60 @@ impl Redis {
     /// # Errors
     /// No Redis is installed, or it does not start.
     pub async fn start() -> Result<Self, Missing> {
+        Self::start_with(MAX_MEMORY).await
+    }
+
+    /// The same with so much memory, such as `16mb`.
+    ///
+    /// # Errors
+    /// See [`Redis::start`].
+    pub async fn start_with(max_memory: &'static str) -> Result<Self, Missing> {
         let folder = child::scratch("redis");
         let this = Self {
             url: format!("redis+unix://{}/r.sock", folder.display()),
+            max_memory,
             own: Some((folder, Mutex::new(None))),
         };
         this.revive().await?;
         Ok(this)
+    }
+
+    /// A server that speaks TLS alone, wants a client certificate and knows the user `entree` with the password
+    /// `secret`. Gives the folder of `ca.pem`, `cert.pem` and `key.pem`, which serve both sides. The certificate is
+    /// for 127.0.0.1; 127.0.0.2 responds, too.
+    ///
+    /// # Errors
+    /// No Redis is installed, or it does not start.
+    pub async fn start_tls() -> Result<(Self, PathBuf), Missing> {
+        let folder = child::scratch("redis");
+        crate::trust::issue(&folder);
+        std::fs::write(folder.join("ca.pem"), crate::trust::authority()).expect("a file");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let file = |name: &str| folder.join(name).display().to_string();
+        let mut command = child::command(program()?, RunAs::Us, "KILL");
+        command.args(["--port", "0", "--tls-port", &port.to_string()]);
+        command.args(["--bind", "127.0.0.1", "127.0.0.2"]);
+        command.args(["--tls-auth-clients", "yes", "--save", ""]);
+        command.args(["--tls-cert-file", &file("cert.pem"), "--tls-key-file"]);
+        command.args([&file("key.pem"), "--tls-ca-cert-file", &file("ca.pem")]);
+        command.args(["--user", "entree", "on", ">secret", "~t:*", "+@all"]);
+        command.args(["--maxmemory-policy", "noeviction"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child =
+            child::spawn(command).map_err(|error| Missing::new("Redis", error.to_string()))?;
+        let this = Self {
+            max_memory: MAX_MEMORY,
+            url: format!("rediss://entree:secret@127.0.0.1:{port}/0"),
+            own: Some((folder.clone(), Mutex::new(Some(child)))),
+        };
+        let open = || async { std::net::TcpStream::connect(("127.0.0.1", port)).ok() };
+        crate::until("Redis", Duration::from_secs(10), open)
+            .await
+            .map_err(|why| Missing::new("Redis", why))?;
+        Ok((this, folder))
     }
 
     /// Its URL for `tickets.url`.
@@ -89,15 +144,7 @@ impl Redis {
         let (folder, process) = self.own.as_ref().expect("a server that we started");
         let socket = folder.join("r.sock");
         let _ = std::fs::remove_file(&socket);
-        let program = child::find("redis-server", &[])
-            .or_else(|| child::find("valkey-server", &[]))
-            .ok_or_else(|| {
-                Missing::new(
-                    "Redis",
-                    "no redis-server on PATH; scripts/setup.sh installs it",
-                )
-            })?;
-        let mut command = child::command(program, RunAs::Us, "KILL");
+        let mut command = child::command(program()?, RunAs::Us, "KILL");
         command.args([
             "--port",
             "0",
@@ -113,7 +160,12 @@ impl Redis {
             .arg(&socket)
             .arg("--dir")
             .arg(folder);
-        command.args(["--maxmemory", "128mb", "--maxmemory-policy", "noeviction"]);
+        command.args([
+            "--maxmemory",
+            self.max_memory,
+            "--maxmemory-policy",
+            "noeviction",
+        ]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child =
             child::spawn(command).map_err(|error| Missing::new("Redis", error.to_string()))?;
@@ -132,6 +184,15 @@ impl Drop for Redis {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
+}
+
+fn program() -> Result<PathBuf, Missing> {
+    child::find("redis-server", &[])
+        .or_else(|| child::find("valkey-server", &[]))
+        .ok_or_else(|| {
+            let why = "no redis-server on PATH; scripts/setup.sh installs it";
+            Missing::new("Redis", why)
+        })
 }
 
 fn answers(socket: &std::path::Path) -> bool {
