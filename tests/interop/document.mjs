@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 export function filesOf(text) {
   const files = new Map();
-  for (const [, name, body] of text.matchAll(/^```[a-z]+ ([\w.-]+)\n([\s\S]*?)^```$/gm)) {
+  for (const [, name, body] of text.matchAll(/^```[a-z]+ ([\w./[\]-]+)\n([\s\S]*?)^```$/gm)) {
     files.set(name, (files.get(name) ?? '') + body);
   }
   return files;

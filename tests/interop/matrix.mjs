@@ -18,7 +18,7 @@ export const clients = {
   },
   // An app that draws its own form, as docs/native-apps.md has it.
   native: {
-    ...base, token_endpoint_auth_method: 'none', scopes: ['openid', 'profile', 'email', 'offline_access'],
+    ...base, app_sign_in: true, token_endpoint_auth_method: 'none', scopes: ['openid', 'profile', 'email', 'offline_access'],
   },
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
@@ -82,8 +82,13 @@ export const clientLibraries = [
   { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both },
   { name: 'openidconnect', ...rust('interop-client'), as: both },
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'] },
-  // Last: a service that has just started cannot tell a new assertion from a replayed one for a minute.
-  { name: 'openid-client (private_key_jwt)', ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
+  // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
+  { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
+];
+
+// Each reads the OpenAPI document and holds the service to it; without TLS, which changes nothing there.
+export const documentReaders = [
+  { name: 'Schemathesis', schemes: ['http'], ...python('openapi_document.py') },
 ];
 
 // Each gets every access token of the run, and forgeries.

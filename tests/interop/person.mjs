@@ -8,16 +8,16 @@ export const someone = () => `i${++count}-${process.pid}@example.test`;
 
 export class Person {
   constructor(issuer, ca) {
-    Object.assign(this, { issuer, ca, cookies: new Map(), address: someone() });
+    Object.assign(this, { issuer, ca, cookies: new Map(), address: someone(), read: 0, signedIn: 0 });
   }
 
   // One request, by hand: `fetch` would say of itself that it is a script.
-  ask(url, form) {
+  ask(url, form, from = this.issuer) {
     return this.send(url, form && new URLSearchParams(form).toString(), {
-      accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
+      accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
       'sec-fetch-site': form ? 'same-origin' : 'none',
       cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; '),
-      ...(form && { origin: this.issuer, 'content-type': 'application/x-www-form-urlencoded' }),
+      ...(form && { origin: from, 'content-type': 'application/x-www-form-urlencoded' }),
     });
   }
 
@@ -47,7 +47,7 @@ export class Person {
   keep(lines) {
     for (const line of lines) {
       const [name, value] = line.split(';', 1)[0].split(/=(.*)/s);
-      if (/;\s*max-age=0/i.test(line) || value === '') this.cookies.delete(name);
+      if (/;\s*(max-age=0|expires=[^;]*1970)/i.test(line) || value === '') this.cookies.delete(name);
       else this.cookies.set(name, value);
     }
   }
@@ -81,24 +81,48 @@ export class Person {
     throw new Error('sent around in circles');
   }
 
+  // The same, and on from there: gives the page outside of the service at which it ends.
+  async open(url, body) {
+    let page = await this.ask(url, body, new URL(url).origin);
+    for (let steps = 0; steps < 30; steps++) {
+      const next = page.location ?? refresh(page.text);
+      if (next) page = await this.ask(new URL(next, page.url).href);
+      else if (new URL(page.url).origin !== this.issuer || new URL(page.url).pathname === '/logged-out') return page;
+      else if (page.status !== 200) throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
+      else page = await this.answer(page);
+    }
+    throw new Error('sent around in circles');
+  }
+
   async answer(page) {
     const code = form(page, 'code');
     const signIn = form(page, 'sign-in');
     const consent = form(page, 'consent');
+    const signOut = form(page, 'logout');
+    if (code) this.signedIn += 1;
     if (code) return this.ask(code.action, { ...code.fields, code: codeOf(await this.mail()) });
     if (signIn) return this.ask(signIn.action, { ...signIn.fields, email: this.address });
     if (consent) {
       this.consented = true;
       return this.ask(consent.action, consent.fields);
     }
+    const name = form(page, 'name');
+    if (name) {
+      this.name = 'Marie Taglioni';
+      return this.ask(name.action, { ...name.fields, name: this.name });
+    }
+    if (signOut) return this.ask(signOut.action, signOut.fields);
     throw new Error(`nothing to do at ${new URL(page.url).pathname}: ${words(page.text)}`);
   }
 
   async mail() {
     const url = `${this.issuer}/dev/mailbox.json?to=${encodeURIComponent(this.address)}`;
     for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
-      const [mail] = JSON.parse((await this.ask(url)).text);
-      if (mail) return mail;
+      const mails = JSON.parse((await this.ask(url)).text);
+      if (mails.length > this.read) {
+        this.read = mails.length;
+        return mails[0];
+      }
     }
     throw new Error('no mail came');
   }
@@ -117,11 +141,11 @@ const refresh = (html) => {
   const tag = html.match(/<meta[^>]*http-equiv="refresh"[^>]*>/i);
   return tag && attribute(tag[0], 'content').match(/url=(.*)$/i)?.[1];
 };
-const words = (html) => html.replace(/<(script|style)[\s\S]*?<\/\1>|<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim().slice(0, 300);
+export const words = (html) => html.replace(/<(script|style)[\s\S]*?<\/\1>|<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim().slice(0, 300);
 
-// The form with this id: where it goes, and its hidden fields and named button.
-function form(page, id) {
-  const found = page.text.match(new RegExp(`<form[^>]*\\sid="${id}"[^>]*>[\\s\\S]*?</form>`, 'i'));
+// The form with this id, or the first: where it goes, and its hidden fields and named button.
+export function form(page, id) {
+  const found = page.text.match(new RegExp(`<form[^>]*${id ? `\\sid="${id}"` : ''}[^>]*>[\\s\\S]*?</form>`, 'i'));
   if (!found) return undefined;
   const fields = {};
   for (const [tag] of found[0].matchAll(/<(input|button)[^>]*>/gi)) {

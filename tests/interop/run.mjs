@@ -1,13 +1,15 @@
 // Runs the matrix against running services. One line a library, then `interop: N passed, N failed`.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { audience, callback, clientLibraries, clients, confidential, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
+import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
+import { programs } from './programs/all.mjs';
+import { otherClients, World } from './programs/world.mjs';
 import { certificate, configuration, faketime, proxy, start, takes } from './service.mjs';
 import { table } from './table.mjs';
 import { freePort } from '../browser/ports.mjs';
@@ -20,6 +22,8 @@ const onPath = (name) => (process.env.PATH ?? '').split(delimiter).some((one) =>
 const wanted = process.argv.slice(2);
 const chosen = (list) => list.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 const folder = mkdtempSync(join(tmpdir(), 'entree-interop-'));
+// Apache gives its rights up, and reads the certificate then.
+chmodSync(folder, 0o711);
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 // What each language needs; run.sh puts it there.
@@ -43,14 +47,15 @@ const languages = {
     needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl; scripts/setup.sh interop installs them',
   },
 };
-const missing = ({ language }) => {
+const missing = ({ language, needs }) => {
+  if (!language) return needs.find(([path]) => !existsSync(path))?.[1];
   if (language === 'Browser') return chromium.missing();
   return existsSync(languages[language].needs) ? undefined : languages[language].else;
 };
 
 // Some languages tell the cause at the top, others at the end.
 function short(text) {
-  const lines = text.split('\n').map((line) => line.slice(0, 200));
+  const lines = text.split('\n').map((line) => line.slice(0, 500));
   return (lines.length > 16 ? [...lines.slice(0, 8), '…', ...lines.slice(-8)] : lines).join('\n');
 }
 
@@ -59,8 +64,9 @@ async function row(library, { scheme, metadata }, work) {
   const reason = missing(library);
   const result = { name: library.name, scheme, version: '', did: [], result: '' };
   try {
+    if (library.schemes && !library.schemes.includes(scheme)) return;
     if (reason) result.result = `skipped (${reason})`;
-    else if (library.needs && !(library.needs in metadata)) result.result = `not yet (discovery has no ${library.needs})`;
+    else if (library.language && library.needs && !(library.needs in metadata)) result.result = `not yet (discovery has no ${library.needs})`;
     else Object.assign(result, await work(), { result: 'passed' });
   } catch (error) {
     result.result = 'FAILED';
@@ -72,18 +78,21 @@ async function row(library, { scheme, metadata }, work) {
 }
 
 class Run {
-  constructor(scheme, service, { origin, trust, strays }) {
-    Object.assign(this, { scheme, service, issuer: service.issuer, origin, trust, strays, tokens: [] });
+  constructor(scheme, service, { origin, trust, strays, worlds }) {
+    Object.assign(this, { scheme, service, issuer: service.issuer, origin, trust, strays, worlds, tokens: [] });
   }
 
-  env(id) {
-    const trust = this.trust && {
+  trusting() {
+    return this.trust && {
       NODE_EXTRA_CA_CERTS: this.trust.ca, SSL_CERT_FILE: this.trust.ca, REQUESTS_CA_BUNDLE: this.trust.ca,
       CURL_CA_BUNDLE: this.trust.ca,
       JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${this.trust.store} -Djavax.net.ssl.trustStorePassword=changeit`,
     };
+  }
+
+  env(id) {
     return {
-      ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
+      ...this.trusting(), ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
       DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
       ...settingsFor({ ...clients, ...confidential }[id]),
     };
@@ -152,6 +161,23 @@ class Run {
     return said;
   }
 
+  // A program as its recipe in docs/clients.md sets it up.
+  async program(program) {
+    const world = Object.assign(this.worlds.get(program), { issuer: this.issuer, trust: this.trust, env: this.trusting() ?? {} });
+    try {
+      const did = await program.run(world);
+      return { version: program.version(), did };
+    } catch (error) {
+      throw new Error(`${error.message}\n${error.stack.split('\n').find((line) => line.includes('/programs/')) ?? ''}\n${(world.log ?? []).join('').slice(-3000)}`);
+    } finally {
+      await world.stop();
+    }
+  }
+
+  async reader(library) {
+    return new Program(languages[library.language].command(library.file), this.env('native')).run();
+  }
+
   async forge() {
     const person = new Person(this.issuer, this.trust?.pem);
     const jwks = JSON.parse((await person.ask(this.metadata.jwks_uri)).text);
@@ -164,7 +190,11 @@ class Run {
   async all() {
     const person = new Person(this.issuer, this.trust?.pem);
     this.metadata = JSON.parse((await person.ask(`${this.issuer}/.well-known/openid-configuration`)).text);
-    for (const library of chosen(clientLibraries)) await row(library, this, () => this.client(library));
+    const [soon, late] = [false, true].map((late) => chosen(clientLibraries).filter((one) => (one.late ?? false) === late));
+    for (const library of soon) await row(library, this, () => this.client(library));
+    for (const program of this.worlds.keys()) await row(program, this, () => this.program(program));
+    for (const library of chosen(documentReaders)) await row(library, this, () => this.reader(library));
+    for (const library of late) await row(library, this, () => this.client(library));
     if (this.tokens.length > 0) await this.forge();
     for (const library of chosen(verifierLibraries)) await row(library, this, () => this.verifier(library));
   }
@@ -182,7 +212,12 @@ async function round(scheme) {
     console.log(`${result} ${scheme}`);
   };
   if (scheme !== 'http' && !trusted) return other('skipped (no openssl to make a certificate)');
-  const write = (clients) => configuration(clients, site.origin, own ? trusted : undefined);
+  const worlds = new Map();
+  for (const program of chosen(programs)) worlds.set(program, await World.open(join(at, program.client)));
+  mkdirSync(at, { recursive: true });
+  const recipes = [...worlds].map(([program, world]) => world.client(program.client))
+    .concat(otherClients(at, [...worlds.keys()].map(({ client }) => client))).join('\n');
+  const write = (clients) => configuration(clients, site.origin, own ? trusted : undefined) + recipes;
   const all = write({ ...clients, ...confidential });
   const text = takes(binary, at, all) ? all : write(clients);
   if (own && !takes(binary, at, text)) return other('FAILED');
@@ -199,16 +234,17 @@ async function round(scheme) {
   const strays = {};
   const stray = async (what, service) => {
     const issuer = service.issuer ?? service.url;
-    strays[what] = await new Person(issuer, issuer.startsWith('https:') ? trusted.pem : undefined).appToken('public');
+    strays[what] = await new Person(issuer, issuer.startsWith('https:') ? trusted.pem : undefined).appToken('native');
     await service.stop();
   };
   if (faketime()) await stray('expired', await begin({ clock: '-2h' }));
   await stray('another issuer', await start(binary, at, text));
   const service = await begin();
   assert.equal(new URL(service.issuer).protocol, `${scheme.split(' ')[0]}:`);
-  await new Run(scheme, service, { origin: site.origin, trust, strays }).all();
+  await new Run(scheme, service, { origin: site.origin, trust, strays, worlds }).all();
   await service.stop();
   proxied?.stop();
+  for (const world of worlds.values()) world.close();
   const loud = service.log.filter((line) => /\bERROR\b|panicked/.test(line));
   if (loud.length > 0) rows.push({ name: 'the log of the service', scheme, version: '', did: [], result: 'FAILED', error: loud[0] });
   for (const line of loud.slice(0, 10)) console.log(`FAILED  the service logged: ${line}`);
@@ -217,7 +253,7 @@ async function round(scheme) {
 for (const scheme of (process.env.SCHEMES ?? 'http,https by proxy,https').split(',')) await round(scheme);
 site.stop();
 
-if (process.env.WRITE === '1') writeFileSync(join(here, '../../docs/interop.md'), table(rows));
+if (process.env.WRITE === '1') writeFileSync(join(here, '../../docs/interop.md'), table(rows, [...clientLibraries, ...documentReaders, ...verifierLibraries, ...programs].map(({ name }) => name)));
 const passed = rows.filter(({ result }) => result === 'passed').length;
 const skipped = rows.filter(({ result }) => result.startsWith('skipped')).length;
 const failed = rows.filter(({ result }) => result === 'FAILED').length + (process.env.CI === 'true' ? skipped : 0);

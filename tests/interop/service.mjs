@@ -17,7 +17,7 @@ export function configuration(clients, origin, certificate) {
     redirect_uris: [...client.redirect_uris, `${origin}/callback.html`], allowed_origins: [origin],
     post_logout_redirect_uris: [...client.post_logout_redirect_uris, `${origin}/goodbye.html`],
   })}\n`);
-  return server + blocks.join('\n');
+  return `${server}[api]\nv2_enabled = true\n\n${blocks.join('\n')}`;
 }
 
 // Whether this build takes such a configuration.
@@ -86,6 +86,8 @@ export async function start(binary, folder, text, more, { port = 0, clock } = {}
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
     // All people of this run come from one address; budgets are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
+    ENTREE__LIMITS__DOMAIN: '[{ count = 100000, seconds = 60 }]',
+    ENTREE__LIMITS__NETWORK_ADDRESS: '[{ count = 1000, seconds = 60 }]',
   };
   // setpriv: the kernel ends it even when we are killed.
   const args = ['--pdeathsig=KILL', binary, 'dev', '--port', String(port), '--data', join(folder, 'data'), '--config', file];

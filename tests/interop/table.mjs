@@ -1,9 +1,11 @@
 // docs/interop.md, from what a run did.
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
-export function table(rows) {
+// `order`: names of rows; others follow.
+export function table(rows, order) {
   const schemes = [...new Set(rows.map(({ scheme }) => scheme))];
-  const names = [...new Set(rows.filter(({ name }) => name !== 'all').map(({ name }) => name))];
+  const names = [...new Set([...order, ...rows.map(({ name }) => name)])]
+    .filter((name) => name !== 'all' && rows.some((row) => row.name === name));
   const lines = names.map((name) => {
     const of = rows.filter((row) => row.name === name);
     const run = of.find(({ version }) => version) ?? of[0];
@@ -22,6 +24,13 @@ swapped; those with a secret as two such clients. Every access token then went t
 another issuer with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a bit
 flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret. The rows that
 name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token more.
+
+Schemathesis read the OpenAPI document of the JSON API and made requests that it allows and that it forbids: the
+service accepted and refused them as the document says, and every response was as described there.
+
+The programs at the end ran with the files of their recipes in [clients.md](clients.md): a user without scripts opened
+a protected page, signed in, was the right user there, and signed out where the program can. The API server of
+Kubernetes takes issuers over https alone.
 
 | library | version | what was done | ${schemes.join(' | ')} |
 |---|---|---|${'---|'.repeat(schemes.length)}

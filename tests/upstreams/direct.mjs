@@ -27,7 +27,8 @@ export async function walk(browser, { issuer, id, secret, redirect = callback },
     const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true };
     const tokens = await client.authorizationCodeGrant(config, new URL((await back).url()), checks);
     const claims = tokens.claims();
-    return { ...await client.fetchUserInfo(config, tokens.access_token, claims.sub), ...claims };
+    const asked = config.serverMetadata().userinfo_endpoint && await client.fetchUserInfo(config, tokens.access_token, claims.sub);
+    return { ...asked, ...claims };
   } finally {
     await context.close();
   }

@@ -8,7 +8,7 @@ let count = 0;
 export const login = (kind = 'dancer') => `${kind}-${++count}-${process.pid}`;
 export const addressOf = (name) => `${name}@example.test`;
 
-export const button = (page, id) => page.locator(`form[action="/login/upstream/${id}"] button`);
+export const button = (page, id) => page.locator(`form#upstream-${id} button`);
 
 // From the sign-in page to the provider, as far as its own first page or, for who is known there, back again.
 export async function begin(page, service, id) {
@@ -21,7 +21,15 @@ export const arrive = (page) => page.waitForURL(isAccount, { timeout: 20_000 });
 
 // The page that asks for an address; `typed` replaces what stands there.
 export async function giveAddress(page, typed) {
-  const field = page.locator('form input[name=email]');
+  await page.locator('form input[name=email]').first().waitFor({ state: 'attached' });
+  // The page knows the address, and one button is enough.
+  if (typed === undefined && (await page.locator('form#confirm').count()) > 0) {
+    const address = await page.locator('form#confirm input[name=email]').inputValue();
+    await page.click('form#confirm button');
+    await page.waitForSelector('form#code');
+    return address;
+  }
+  const field = page.locator('form:not(#confirm) input[name=email]');
   await field.waitFor();
   if (typed !== undefined) await field.fill(typed);
   const address = await field.inputValue();

@@ -1,10 +1,12 @@
 // Runs all tests in real headless Chromium: the built binary, and real providers upstream of it. Arguments: parts of the
 // names of tests to run. Prints one line a test and at the end `upstreams: N passed, N failed` and
-// `upstreams keycloak: N passed, N failed`, or `… skipped (reason)`.
+// for each provider that is a program of its own `upstreams NAME: N passed, N failed`, or `… skipped (reason)`.
 import { mkdirSync } from 'node:fs';
 import { browserAt, playwright } from './chromium.mjs';
+import * as dex from './dex.mjs';
 import { direct } from './direct.mjs';
 import * as keycloak from './keycloak.mjs';
+import * as hydra from './hydra.mjs';
 import { looks } from './looks.mjs';
 import { realm, realmPerson } from './realm.mjs';
 import { binary } from '../browser/service.mjs';
@@ -19,7 +21,7 @@ const pictures = process.env.SCREENSHOTS ?? 'target/screenshots';
 mkdirSync(pictures, { recursive: true });
 
 if (!browserAt) {
-  for (const name of ['upstreams', 'upstreams keycloak']) console.log(`${name}: skipped (no chromium on PATH; scripts/setup.sh installs it)`);
+  for (const name of ['upstreams', 'upstreams keycloak', 'upstreams dex', 'upstreams hydra']) console.log(`${name}: skipped (no chromium on PATH; scripts/setup.sh installs it)`);
   process.exit(ci ? 1 : 0);
 }
 if (!binary('entree')) {
@@ -76,23 +78,30 @@ async function all(name, tests, world) {
   report(name, results, world.service.log);
 }
 
+// Programs of their own, each of which may be missing here and reports for itself.
+const others = [
+  { name: 'keycloak', module: keycloak, tests: realm, needs: { secret: realmPerson.secret, user: realmPerson }, id: 'school' },
+  { name: 'dex', module: dex, tests: dex.tests, needs: {}, id: 'dex' },
+  { name: 'hydra', module: hydra, tests: hydra.tests, needs: {}, id: 'hydra' },
+].map((one) => ({ ...one, tests: chosen(one.tests) })).filter(({ tests }) => tests.length > 0);
+
 const tests = chosen({ ...direct, ...walks, ...spoiled, ...looks });
-const realmTests = chosen(realm);
-// First: it may fetch and build, and this process, which is the other providers too, stands still meanwhile.
-const reason = realmTests.length > 0 ? keycloak.missing() : undefined;
+// First: they may be fetched and built, and this process, which is the other providers too, stands still meanwhile.
+for (const one of others) one.missing = one.module.missing();
 const world = await open(browser);
 if (tests.length > 0) await all('upstreams', tests, world);
-if (reason) {
-  console.log(`upstreams keycloak: skipped (${reason})`);
-  wrong ||= ci;
-} else if (realmTests.length > 0) {
+for (const { name, module, tests, needs, id, missing } of others) {
+  if (missing) {
+    console.log(`upstreams ${name}: skipped (${missing})`);
+    wrong ||= ci;
+    continue;
+  }
   // Not beside the others: its start takes all there is, and the service gives a provider few seconds to answer.
   const begin = Date.now();
-  const started = await keycloak.start({ redirect: world.service.at('/upstream/school/callback'), secret: realmPerson.secret, user: realmPerson })
-    .catch((error) => ({ error }));
-  if (!started.error) console.log(`Keycloak ${keycloak.version} serves after ${Date.now() - begin} ms`);
-  else console.log(`FAILED  Keycloak starts\n${started.error.message}`);
-  await all('upstreams keycloak', started.error ? [['Keycloak starts', () => { throw started.error; }]] : realmTests, { ...world, keycloak: started });
+  const started = await module.start({ redirect: world.service.at(`/upstream/${id}/callback`), ...needs }).catch((error) => ({ error }));
+  if (!started.error) console.log(`${name} ${module.version} serves after ${Date.now() - begin} ms`);
+  else console.log(`FAILED  ${name} starts\n${started.error.message}`);
+  await all(`upstreams ${name}`, started.error ? [[`${name} starts`, () => { throw started.error; }]] : tests, { ...world, [name]: started });
   await started.stop?.();
 }
 await browser.close();
