@@ -626,7 +626,7 @@ async fn emergency(test_app: &TestApp, side: &Side, of_first: &str, second: &str
     for copy in &test_app.stage.service.copies {
         assert!(test_app.is_active(side, copy, &stolen).await);
     }
-    let changes = test_app.keys(&["revoke", second]);
+    let changes = test_app.keys(&["revoke", second, "--yes"]);
     let revoked = Instant::now();
     let [(out, _), (third, state)] = changes.as_slice() else {
         panic!("{changes:?}")

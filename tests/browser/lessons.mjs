@@ -7,8 +7,11 @@ import { freePort } from './ports.mjs';
 
 // Signs in at the client by the code of the `count`th mail.
 async function enter(page, service, address, count = 1) {
-  await page.waitForSelector('form#sign-in, form#code');
-  if ((await page.locator('form#code').count()) === 0) {
+  await page.waitForSelector('form#confirm, form#sign-in, form#code');
+  if ((await page.locator('form#confirm').count()) > 0) {
+    await page.click('form#confirm button');
+    await page.waitForSelector('form#code');
+  } else if ((await page.locator('form#code').count()) === 0) {
     await page.fill('form#sign-in [name=email]', address);
     await page.click('form#sign-in button');
     await page.waitForSelector('form#code');

@@ -92,6 +92,14 @@ const pages = {
     await signIn(context, service);
     return at(context, service, '/oauth2/logout');
   },
+  'logout-mistake': async (context, service) => {
+    await signIn(context, service);
+    return at(context, service, '/oauth2/logout?client_id=partner&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fbye');
+  },
+  name: async (context, service) => {
+    await signIn(context, service);
+    return at(context, service, authorize('named', 'http://127.0.0.1:9/named'));
+  },
   docs: async (context, service) => at(context, service, '/docs'),
   'not-found': async (context, service) => at(context, service, '/no-such-page'),
   'authorize-error': async (context, service) => at(context, service, '/oauth2/authorize?client_id=unknown'),

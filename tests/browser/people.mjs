@@ -28,11 +28,11 @@ export async function signIn(context, service, address = someone()) {
 // token stays in the address. A press beside the script's own post may find a new cookie and an old form.
 export async function press(page) {
   const byHand = await page.locator('form#link')
-    .evaluateAll(([form]) => Boolean(form) && (!('auto' in form.dataset) || location.pathname !== '/login/link'))
+    .evaluateAll(([form]) => Boolean(form) && (!('auto' in form.dataset) || !location.pathname.endsWith('/login/link')))
     // The page is being left.
     .catch(() => false);
   if (byHand) await page.locator('form#link button').first().click();
-  await page.waitForURL((url) => !url.pathname.startsWith('/login/link'), { timeout: 30_000 });
+  await page.waitForURL((url) => !url.pathname.includes('/login/link'), { timeout: 30_000 });
 }
 
 export async function isSignedIn(context, service) {

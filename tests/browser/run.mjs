@@ -8,9 +8,13 @@ import { formAction } from './form_action.mjs';
 import { formPost } from './form_post.mjs';
 import { demo } from './lessons.mjs';
 import { looks } from './looks.mjs';
+import { outage } from './outage.mjs';
+import { atPath } from './path.mjs';
 import { popups } from './popups.mjs';
+import { tabs } from './tabs.mjs';
 import { binary, entree } from './service.mjs';
 import { walks } from './walks.mjs';
+import { ways } from './ways.mjs';
 
 const ci = process.env.CI === 'true';
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -25,7 +29,7 @@ if (!executablePath) skip('no chromium on PATH; scripts/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);
-const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...formPost, ...popups, ...looks })
+const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...formPost, ...popups, ...atPath, ...looks, ...ways, ...tabs, ...outage })
   .filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 const service = await entree();

@@ -63,25 +63,33 @@ function faketime() {
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
 // is `ahead` by so many seconds at first; it moves once every email is on record. `toml`: its configuration file.
 // `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
-export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } = {}) {
+// `home`: the client has registered its home page there. `path`: the path of its public URL. `clients`: further ones, as
+// lines of TOML. `env`: more settings.
+export async function entree({ clock = false, ahead = 0, webPort = 8081, home = false, path = '', toml, clients = [], env: more = {} } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
   if (toml !== undefined) writeFileSync(join(folder, 'entree.toml'), toml);
   const env = {
     // Every browser here comes from one address; budgets by address are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
+    ENTREE__LIMITS__DOMAIN: '[{ count = 100000, seconds = 60 }]',
+    ENTREE__LIMITS__NETWORK_ADDRESS: '[{ count = 1000, seconds = 60 }]',
     ENTREE__LIMITS__ADDRESS: '[{ count = 1000, seconds = 60 }]',
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
     // The demo's client, as `entree dev` presets it, and a foreign one that has to ask for consent.
     ENTREE__CLIENTS: `[{ client_id = "lessons-web", name = "Lessons", redirect_uris = ["http://127.0.0.1:8081/callback"],
+      ${home ? `client_uri = "http://127.0.0.1:${webPort}/",` : ''}
       post_logout_redirect_uris = ["http://127.0.0.1:${webPort}/signed-out"], refresh_tokens = "always",
       audience = "http://127.0.0.1:8082", first_party = true, id_token_signed_response_alg = "ES256" },
       { client_id = "partner", name = "Pointe Shoes Ltd", redirect_uris = ["http://127.0.0.1:9/cb"],
       audience = "https://partner.example" },
+      { client_id = "named", name = "Club notebook", redirect_uris = ["http://127.0.0.1:9/named"],
+      audience = "https://named.example", first_party = true, require_name = true },
       { client_id = "window", name = "Window", redirect_uris = ["http://127.0.0.1/window"],
       audience = "https://window.example", first_party = true, uses_popups = true },
       { client_id = "no-window", name = "No window", redirect_uris = ["http://127.0.0.1/window"],
-      audience = "https://window.example", first_party = true }]`,
+      audience = "https://window.example", first_party = true }${clients.map((one) => `, ${one}`).join('')}]`,
+    ...more,
   };
   let move;
   if (clock && faketime()) {
@@ -97,8 +105,14 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
       FAKETIME_CACHE_DURATION: '1',
     });
   }
-  const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
-  const { url, log, child } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
+  // The public URL of a service at a path has to be known before it starts.
+  const port = path ? await freePort() : 0;
+  const publicUrl = `http://localhost:${port}${path}`;
+  if (path) env.ENTREE__SERVER__PUBLIC_URL = publicUrl;
+  const args = ['dev', '--port', String(port), '--data', join(folder, 'data')];
+  const started = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
+  const { log, child } = started;
+  const url = path ? publicUrl : started.url;
   const service = new Service(url, log, folder);
   const shift = move && (async (seconds) => {
     await service.emailsOnRecord();

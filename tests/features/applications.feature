@@ -95,7 +95,7 @@ Feature: What an application may do, and for how long
     And 30 minutes pass
     And the desk demands a proof that is not older than 10 minutes
     Then the laptop is asked to sign in
-    When the person asks for a mail there and uses its link
+    When the person asks for an email there and uses its link
     Then the laptop is back at the application with a code
     And the new tokens tell of the later proof and the same session
 

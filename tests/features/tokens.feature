@@ -2,16 +2,16 @@ Feature: A token for an application
   Any standard client signs people in here and gets tokens that anyone can verify.
 
   @E8
-  Scenario: From the application through the mail to verified tokens
+  Scenario: From the application through the email to verified tokens
     When the application sends the laptop to sign in
-    And the person asks for a mail there and uses its link
+    And the person asks for an email there and uses its link
     Then the laptop is back at the application with a code
     And the application gets an ID token and an access token that verify
     And the tokens say that a mailed secret was used
 
   Scenario: By code instead of link
     When the application sends the laptop to sign in
-    And the person asks for a mail there and types its code
+    And the person asks for an email there and types its code
     Then the laptop is back at the application with a code
     And the application gets an ID token and an access token that verify
 

@@ -1,12 +1,12 @@
 Feature: Sign in with an account elsewhere
   Dancers have accounts at the ballet school and at the club. The school runs its own mailboxes, so its word about an
-  address is enough. The club's word is not: who comes from there proves the address once, by mail.
+  address is enough. The club's word is not: who comes from there proves the address once, by email.
 
   @UP-05 @LK-02
   Scenario: With the school's account a new dancer is in with one click
     When the person comes with the school on the laptop
     Then the laptop is signed in as the person
-    And just 0 mails arrive
+    And just 0 emails arrive
 
   @LK-01
   Scenario: The next visit is the same account
@@ -16,25 +16,25 @@ Feature: Sign in with an account elsewhere
     And the account shows 2 sessions
 
   @LK-02 @LK-04
-  Scenario: With the club's account a new dancer proves the address by one mail
+  Scenario: With the club's account a new dancer proves the address by one email
     When the person comes with the club on the laptop
     Then the laptop is not signed in
     And the laptop is asked for an address, with the person's in it
     When the address is sent from there on the laptop
     And the link is used on the laptop
     Then the laptop is signed in as the person
-    And just 2 mails arrive
-    And a mail says that an account elsewhere is now connected
+    And just 2 emails arrive
+    And an email says that an account elsewhere is now connected
 
   @LK-01
   Scenario: After that the club alone will do
     Given the person came with the club on the laptop and proved the address
     When the person comes with the club on the phone
     Then the phone is signed in as the person
-    And just 2 mails arrive
+    And just 2 emails arrive
 
   @LK-04
-  Scenario: The mail was opened on the phone, and its code is typed where the dancer came from
+  Scenario: The email was opened on the phone, and its code is typed where the dancer came from
     When the person comes with the club on the laptop
     And the address is sent from there on the laptop
     And the link is opened on the phone
@@ -48,7 +48,7 @@ Feature: Sign in with an account elsewhere
     Given the person signed in on the phone
     When the person comes with the club on the laptop
     And the address is sent from there on the laptop
-    And the link of mail 2 is used on the laptop
+    And the link of email 2 is used on the laptop
     Then the laptop is asked whether to connect the club
     When the laptop answers <answer>
     Then the laptop is signed in as the person
@@ -84,11 +84,11 @@ Feature: Sign in with an account elsewhere
     And the app's code is worth nothing a second time
 
   @UE-01 @UE-02
-  Scenario: Who changes their mind at the school can use the mail
+  Scenario: Who changes their mind at the school can use the email
     When the application sends the laptop to sign in
     And the person declines at the school there
     Then the laptop is back at the sign-in page with a word about it
-    When the person asks for a mail there and uses its link
+    When the person asks for an email there and uses its link
     Then the laptop is back at the application with a code
 
   @CB-04
@@ -150,11 +150,11 @@ Feature: Sign in with an account elsewhere
     Then the laptop is signed in as the person
 
   @UE-05
-  Scenario: The school is away, and the mail works
+  Scenario: The school is away, and the email works
     Given a service whose school is away
     When the person tries to set out for the school on the laptop
     Then the laptop sees that the school cannot be reached
-    When a mail is asked for on the laptop
+    When an email is asked for on the laptop
     And the link is used on the laptop
     Then the laptop is signed in as the person
 

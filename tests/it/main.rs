@@ -19,11 +19,15 @@
 #[macro_use]
 mod test_app;
 
+mod base_path;
 mod cli;
 mod client;
+mod db;
 mod federation;
 mod hostile;
 mod leaks;
+mod log;
+mod login;
 mod magic_link;
 mod migrations;
 mod oauth;
@@ -31,5 +35,7 @@ mod service;
 mod session;
 mod tap;
 mod telemetry;
+mod ticket;
 mod user;
 mod web;
+mod work;

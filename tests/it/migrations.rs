@@ -219,6 +219,61 @@ async fn migrations_are_listed_without_a_word_to_an_empty_database() {
     assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
 }
 
+/// ST-18: a newer build runs beside this one, or ran before it.
+#[tokio::test]
+async fn st_18_a_schema_of_a_newer_build_is_served_and_not_undone() {
+    let file = child::scratch("newer").join("test.db");
+    let mut urls = vec![format!("sqlite:{}", file.display())];
+    match services::postgres().await {
+        Ok(server) => urls.push(server.empty().await),
+        Err(missing) => skip(&missing),
+    }
+    for url in urls {
+        let db = Db::connect(&url, 2, Clock::default()).await.unwrap();
+        db.migrate().await.unwrap();
+        assert_eq!(db.unknown_migrations().await.unwrap(), Vec::<String>::new());
+        let later = "m20991231_000099_later";
+        let sql =
+            format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{later}', 0)");
+        db.pool().execute_unprepared(&sql).await.unwrap();
+        assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
+        assert_eq!(db.unknown_migrations().await.unwrap(), [later]);
+        db.migrate().await.unwrap();
+        let error = db.migrate_down(1).await.unwrap_err().to_string();
+        assert!(error.contains(later), "{error}");
+        assert_eq!(
+            db.unknown_migrations().await.unwrap(),
+            [later],
+            "nothing was undone"
+        );
+    }
+}
+
+/// ST-18: a database that accepts no writes is not ready.
+#[tokio::test]
+async fn st_18_the_check_of_readiness_writes() {
+    let server = match services::postgres().await {
+        Ok(server) => server,
+        Err(missing) => return skip(&missing),
+    };
+    let url = server.empty().await;
+    let db = Db::connect(&url, 2, Clock::default()).await.unwrap();
+    db.migrate().await.unwrap();
+    db.probe().await.unwrap();
+    let name = url
+        .split(['?'])
+        .next()
+        .and_then(|path| path.rsplit('/').next())
+        .unwrap();
+    let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    db.pool().execute_unprepared(&sql).await.unwrap();
+    db.close().await;
+    let db = Db::connect(&url, 2, Clock::default()).await.unwrap();
+    let error = db.probe().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("accepts no writes"), "{error}");
+}
+
 #[tokio::test]
 async fn migrations_of_eight_instances_at_once_happen_once() {
     let server = match services::postgres().await {

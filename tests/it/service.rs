@@ -11,7 +11,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use testkit::{
     browser::Browser,
     ci,
-    entree::{Backend, Options, Service},
+    entree::{Backend, Options, Servers, Service},
     mail::{Mail, Mailbox as _},
     page::Page,
     smtp::Sink,
@@ -42,12 +42,21 @@ impl Stage {
         backend: Backend,
         change: impl FnOnce(Options) -> Options,
     ) -> Option<Self> {
+        Self::start_on(backend, Servers::default(), change).await
+    }
+
+    /// The same on given servers.
+    pub(crate) async fn start_on(
+        backend: Backend,
+        servers: Servers<'_>,
+        change: impl FnOnce(Options) -> Options,
+    ) -> Option<Self> {
         let post = Sink::start().await;
         let options = Options::new(backend, post.address()).tail(&format!(
             "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
-             \"https://lessons.example.test\"\nfirst_party = true\n"
+             \"https://lessons.example.test\"\nfirst_party = true\napp_sign_in = true\n"
         ));
-        match Service::start(&binary(), change(options)).await {
+        match Service::start_on(&binary(), change(options), servers).await {
             Ok(service) => Some(Self { service, post }),
             Err(missing) => {
                 assert!(!ci(), "{missing}");
@@ -132,7 +141,8 @@ impl Stage {
 pub(crate) fn fresh_network() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let [_, a, b, c] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    Ipv4Addr::new(10, a, b, c)
+    // The last byte changes last: each has a /24 of its own, too.
+    Ipv4Addr::new(10, b, c, a)
 }
 
 /// The last part of the link in a mail.

@@ -18,6 +18,7 @@ name = "Lessons"
 audience = "https://api.lessons.example"
 redirect_uris = ["http://127.0.0.1:9/callback"]
 first_party = true
+app_sign_in = true
 "#;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 

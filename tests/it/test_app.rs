@@ -1,7 +1,7 @@
 //! Where the tests of requests stand: the whole service in this process, built as `entree serve` builds it.
 //!
 //! [`TestApp::embedded`] has a SQLite file and tickets in this process, [`TestApp::servers`] PostgreSQL and Redis; `on_both!`
-//! runs a test on each. A [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and
+//! runs a test on each, and `on_both!(change => …)` with a configuration changed before the start. A [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and
 //! handed over by the real worker, when the test says [`TestApp::post`]. The clock is the service's own: tests move it by
 //! [`TestApp::pass`], and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
 
@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -19,16 +19,24 @@ use entity::mail_outbox;
 use entree::{
     app::{App, Macs},
     clock::Clock,
-    config::{Config, Live, MailTransport, Reloadable},
+    config::{Budget, Config, Limits, Live, MailTransport, Reloadable},
     db::{Db, Tx},
     federation::provider::Providers,
     key::{self, ClientKeys, Keys},
     magic_link::composer::EmailComposer,
-    mail::{mailbox::ReceivedEmail, outbox::Worker, transport::Transport},
+    mail::{
+        mailbox::ReceivedEmail,
+        outbox::{CeilingSettings, Worker},
+        transport::Transport,
+    },
     routes,
     secret::{MasterKeys, Text},
-    ticket::Tickets,
-    web::locale::Texts,
+    ticket::{Space, Tickets},
+    web::{
+        base_path::BasePath,
+        cookie::{CookieKind, Cookies},
+        locale::Texts,
+    },
 };
 use poem::{
     Endpoint as _, EndpointExt as _, Request, Response,
@@ -47,6 +55,8 @@ use testkit::{
 };
 use tokio::sync::OnceCell;
 use url::Url;
+
+use crate::log;
 
 /// What the service is called in these tests.
 pub(crate) const PUBLIC: &str = "https://id.test";
@@ -68,6 +78,23 @@ macro_rules! on_both {
             }
         }
     )+};
+    ($change:ident => $($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                let test_app = $crate::test_app::TestApp::embedded_with(super::$change).await;
+                super::$name(test_app).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn servers() {
+                let test_app = $crate::test_app::TestApp::servers_with(super::$change).await;
+                if let Some(test_app) = test_app {
+                    super::$name(test_app).await;
+                }
+            }
+        }
+    )+};
 }
 
 /// A service of its own: nothing in it is shared with another test.
@@ -78,6 +105,9 @@ pub(crate) struct TestApp {
     pub(crate) transport: Transport,
     public: BoxEndpoint<'static, Response>,
     folder: PathBuf,
+    base: BasePath,
+    /// The references of all responses so far.
+    references: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for TestApp {
@@ -102,7 +132,7 @@ impl TestApp {
                 file
             })
             .await;
-        let folder = child::scratch("bed");
+        let folder = child::scratch("app");
         let file = folder.join("entree.db");
         std::fs::copy(template, &file).unwrap();
         let mut config = config();
@@ -129,11 +159,12 @@ impl TestApp {
         config.startup.tickets.url = Text::new(redis.url().to_owned());
         config.startup.tickets.prefix = redis.prefix();
         change(&mut config);
-        Some(Self::start(config, child::scratch("bed")).await)
+        Some(Self::start(config, child::scratch("app")).await)
     }
 
     async fn start(config: Config, folder: PathBuf) -> Self {
         install();
+        log::watch();
         let (clock, masters) = (Clock::default(), masters());
         let db = Db::connect(
             &config.startup.database_url(),
@@ -145,8 +176,8 @@ impl TestApp {
         let keys = Keys::open(&db, &masters).await.unwrap();
         let section = &config.startup.tickets;
         let tickets = match section.url.expose() {
-            "memory:" => Tickets::memory(section.memory_entries, clock.clone(), &masters),
-            url => Tickets::connect(url, &section.prefix, &masters).unwrap(),
+            "memory:" => Tickets::memory(section.max_bytes, clock.clone(), &masters),
+            url => Tickets::connect(url, Space::of(section), &masters).unwrap(),
         };
         let transport = Transport::new(&config.startup.mail, clock).unwrap();
         let public_url = config.startup.server.public_url.as_str().into();
@@ -162,13 +193,17 @@ impl TestApp {
             texts,
             macs,
             outbox,
+            unnamed_proxy: entree::web::unnamed_proxy::UnnamedProxy::default(),
+            path_stripping: entree::web::mount::PathStripping::default(),
         };
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self {
+            base: BasePath::of_url(&app.public_url),
             app,
             transport,
             public,
             folder,
+            references: Arc::default(),
         }
     }
 
@@ -178,7 +213,9 @@ impl TestApp {
             startup: self.app.config.startup().clone(),
             reloadable: Reloadable::clone(&self.app.config.get()),
         };
-        Self::start(config, child::scratch("bed")).await
+        let mut copy = Self::start(config, child::scratch("app")).await;
+        copy.references = Arc::clone(&self.references);
+        copy
     }
 
     /// The same service with other handles, for what is away or was lost.
@@ -186,10 +223,12 @@ impl TestApp {
         let transport = Transport::new(&app.config.startup().mail, app.clock().clone()).unwrap();
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self {
+            base: BasePath::of_url(&app.public_url),
             app,
             transport,
             public,
-            folder: child::scratch("bed"),
+            folder: child::scratch("app"),
+            references: Arc::clone(&self.references),
         }
     }
 
@@ -210,10 +249,16 @@ impl TestApp {
         self.app.clock().advance(Duration::from_secs(seconds));
     }
 
-    /// Returns a browser without cookies, at a network address of its own.
+    /// Restores the budget of a network with an address, which these tests lift.
+    pub(crate) fn restore_network_address(&self) {
+        let default = Limits::default().network_address;
+        self.configure(|config| config.limits.network_address = default);
+    }
+
+    /// Returns a browser without cookies, at an address in a /24 of its own.
     pub(crate) fn browser(&self) -> Browser<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
-        let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let from = std::net::Ipv4Addr::from(NEXT.fetch_add(0x100, Ordering::Relaxed));
         Browser {
             test_app: self,
             cookies: BTreeMap::new(),
@@ -232,6 +277,10 @@ impl TestApp {
             transport: self.transport.clone(),
             notify: Arc::clone(&self.app.outbox),
             concurrency: 4,
+            ceiling: CeilingSettings {
+                least: 1_000_000,
+                times_normal: 20,
+            },
             drain: Duration::from_secs(10),
         };
         let none_due = || async { (self.due().await == 0).then_some(()) };
@@ -350,21 +399,66 @@ impl TestApp {
         (redis, keys)
     }
 
-    /// Hands a request to the routes of the public listener; the body is left unread.
-    pub(crate) async fn answer(&self, request: Request) -> Response {
-        self.public
+    /// The issuer.
+    pub(crate) fn public_url(&self) -> &str {
+        &self.app.public_url
+    }
+
+    /// Checks that an address of our host is below the path of the public URL.
+    pub(crate) fn assert_below_path(&self, url: &Url) {
+        if url.origin().ascii_serialization() == PUBLIC {
+            let is_below = self.base.inside(url.path()).is_some();
+            assert!(
+                is_below,
+                "{} is not below {}",
+                url.path(),
+                self.base.as_str()
+            );
+        }
+    }
+
+    /// Returns the address of a request. Tests name paths as if the service had a host of its own; what the service
+    /// itself names is checked where a browser goes there (`Browser::follow`, `Browser::filled`).
+    fn target(&self, request: &Request) -> String {
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        match self.base.inside(request.uri().path()) {
+            Some(_) => target.to_owned(),
+            None => self.base.link(target).into_owned(),
+        }
+    }
+
+    /// Hands a request to the routes of the public listener; the body is left unread. A path that is not below that of
+    /// the public URL gets it.
+    pub(crate) async fn answer(&self, mut request: Request) -> Response {
+        let target = self.target(&request);
+        *request.uri_mut() = target.parse().unwrap();
+        self.answer_as_is(request).await
+    }
+
+    /// Hands a request over as it is.
+    pub(crate) async fn answer_as_is(&self, request: Request) -> Response {
+        let response = self
+            .public
             .call(request)
             .await
-            .expect("the layers answer every error")
+            .expect("the layers answer every error");
+        if let Some(reference) = response.header("x-request-id") {
+            self.references.lock().unwrap().push(reference.to_owned());
+        }
+        response
+    }
+
+    /// The references of all responses so far, in order.
+    pub(crate) fn references(&self) -> Vec<String> {
+        self.references.lock().unwrap().clone()
     }
 
     /// The same, and gives the answer as a page.
     pub(crate) async fn call(&self, request: Request) -> Page {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
-            .to_owned();
+        let path = self.target(&request);
         let mut response = self.answer(request).await;
         let body = response.take_body().into_vec().await.unwrap();
         Page {
@@ -440,8 +534,9 @@ impl Browser<'_> {
     /// The request that a browser makes of a form, with some fields filled in.
     pub(crate) fn filled(&self, page: &Page, form: &Form, fill: &[(&str, &str)]) -> Request {
         // Under `no-referrer` browsers keep the page's origin to themselves, also from its own site.
+        self.test_app.assert_below_path(&form.action);
         let hidden = page.header("referrer-policy") == Some("no-referrer");
-        self.posted(form.action.path())
+        self.posted(&form.action[url::Position::BeforePath..])
             .header("origin", if hidden { "null" } else { PUBLIC })
             .header("sec-fetch-site", "same-origin")
             .body(encoded(&fields(form, fill)))
@@ -458,6 +553,20 @@ impl Browser<'_> {
         let form = page.form(form);
         let request = self.filled(page, &form, fill);
         self.send(request).await
+    }
+
+    /// Sends a form of a page, and gives the page that its redirect leads to, if it redirects.
+    pub(crate) async fn submit_and_follow(
+        &mut self,
+        page: &Page,
+        form: &str,
+        fill: &[(&str, &str)],
+    ) -> Page {
+        let answer = self.submit(page, form, fill).await;
+        match answer.status {
+            StatusCode::SEE_OTHER => self.follow(&answer).await,
+            _ => answer,
+        }
     }
 
     /// Asks for a mail, and gives the page that waits for it.
@@ -478,6 +587,7 @@ impl Browser<'_> {
         let to = answer
             .location()
             .unwrap_or_else(|| panic!("no redirect: {}", answer.summary()));
+        self.test_app.assert_below_path(&to);
         let path = to[url::Position::BeforePath..].to_owned();
         self.open(&path).await
     }
@@ -499,7 +609,8 @@ impl Browser<'_> {
 
     /// Whether it holds a session cookie.
     pub(crate) fn is_signed_in(&self) -> bool {
-        self.cookies.contains_key("__Host-Http-sid")
+        let cookies = Cookies::new(self.test_app.public_url());
+        self.cookies.contains_key(&cookies.name(CookieKind::Sid))
     }
 
     /// Whose account page it sees, if it is signed in.
@@ -560,6 +671,12 @@ fn config() -> Config {
     config.startup.mail.transport = MailTransport::Mailbox;
     // Some tests send a hundred requests at once: none waits so long for a connection that it receives 503.
     config.startup.database.max_connections = 32;
+    // Many tests request email after email for one address from one browser. Those of this budget
+    // restore the default (`TestApp::restore_network_address`).
+    config.reloadable.limits.network_address = vec![Budget {
+        count: 1_000,
+        seconds: 60,
+    }];
     config
 }
 

@@ -7,7 +7,7 @@ use testkit::mail::Fault;
 
 use super::World;
 
-#[then(expr = "the mail has text and HTML, is under {int} KB and fetches nothing")]
+#[then(expr = "the email has text and HTML, is under {int} KB and fetches nothing")]
 async fn whole(world: &mut World, most: usize) {
     let mail = world.newest(&world.address).await;
     assert!(
@@ -43,7 +43,7 @@ async fn subject(world: &mut World) {
     assert!(!digits.contains(&mail.code()), "{}", mail.subject);
 }
 
-#[then("the mail names the only site to type the code at")]
+#[then("the email names the only site to type the code at")]
 async fn site(world: &mut World) {
     let mail = world.newest(&world.address).await;
     let host = world.service.url.trim_start_matches("http://");
@@ -65,7 +65,7 @@ fn speaks(world: &mut World, device: String, language: String) {
     world.device(&device).language = language;
 }
 
-#[then("the mail is written in French")]
+#[then("the email is written in French")]
 async fn french(world: &mut World) {
     let mail = world.newest(&world.address).await;
     assert!(
@@ -102,12 +102,12 @@ async fn tried_once(world: &mut World) {
     assert_eq!(tries, 1);
 }
 
-#[when("the mail server takes mail again")]
+#[when("the mail server takes email again")]
 fn recovered(world: &mut World) {
     world.post.fault(&world.address, None).unwrap();
 }
 
-#[when("the mail server takes mail again after the first email")]
+#[when("the mail server takes email again after the first email")]
 async fn recovered_after_first(world: &mut World) {
     let first = world
         .post

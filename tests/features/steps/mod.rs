@@ -133,9 +133,15 @@ impl Elsewhere {
 
 /// The configuration of the tests: a client, those of `applications`, two providers, and resends after one second.
 pub(crate) fn options(backend: Backend, smtp: SocketAddr, elsewhere: &Elsewhere) -> Options {
-    Options::new(backend, smtp).set("limits.resend_seconds", "[2, 1]").tail(&format!(
+    Options::new(backend, smtp)
+        .set("limits.resend_seconds", "[2, 1]")
+        .set("limits.address", "[{ count = 5, seconds = 900 }]")
+        .set("limits.address_reserve", "[{ count = 1, seconds = 2678400 }]")
+        .set("limits.network_address", "[{ count = 5, seconds = 60 }]")
+        .set("limits.domain", "[{ count = 100000, seconds = 60 }]")
+        .tail(&format!(
         "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
-         \"{AUDIENCE}\"\nfirst_party = true\n{}{}",
+         \"{AUDIENCE}\"\nfirst_party = true\napp_sign_in = true\n{}{}",
         applications::clients(),
         elsewhere.toml()
     ))
@@ -153,7 +159,7 @@ pub(crate) struct World {
     devices: BTreeMap<String, Browser>,
     /// What each device shows.
     pub(crate) pages: BTreeMap<String, Page>,
-    /// The waiting page of each device that asked for a mail.
+    /// The waiting page of each device that asked for an email.
     pub(crate) waiting: BTreeMap<String, Page>,
     pub(crate) presses: Vec<Page>,
     pub(crate) client: Option<oidc::Client>,
@@ -237,7 +243,7 @@ impl World {
     /// A device of this scenario; each has a network address that no other scenario's device has.
     pub(crate) fn device(&mut self, name: &str) -> &mut Browser {
         let (number, index) = (self.number.to_be_bytes(), self.devices.len() as u8);
-        let fresh = || Browser::new(Ipv4Addr::new(10, number[2], number[3], index + 1));
+        let fresh = || Browser::new(Ipv4Addr::new(10 + index, number[2], number[3], 1));
         self.devices.entry(name.to_owned()).or_insert_with(fresh)
     }
 
@@ -259,7 +265,7 @@ impl World {
         self.device(device).open(&url).await
     }
 
-    /// Asks for a mail to `address` and goes to the page that follows. Nothing is said about what it shows.
+    /// Asks for an email to `address` and goes to the page that follows. Nothing is said about what it shows.
     pub(crate) async fn ask_for(&mut self, device: &str, address: &str) -> Page {
         let login = self.open(device, "/login").await;
         let answer = self
@@ -269,7 +275,7 @@ impl World {
         self.device(device).settle(answer).await
     }
 
-    /// Asks for a mail to `address` and waits on the waiting page.
+    /// Asks for an email to `address` and waits on the waiting page.
     pub(crate) async fn ask(&mut self, device: &str, address: &str) {
         let page = self.ask_for(device, address).await;
         assert!(
@@ -354,6 +360,7 @@ impl World {
         let servers = testkit::entree::Servers {
             postgres: self.postgres.as_deref(),
             redis: self.redis.as_deref(),
+            wire: None,
         };
         let service = Service::start_on(binary(), options, servers)
             .await

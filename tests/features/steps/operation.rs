@@ -265,7 +265,7 @@ async fn store_back(world: &mut World) {
         .unwrap_or_else(|missing| panic!("{missing}"));
 }
 
-#[then("asking for a mail is answered 503 with a time to come back")]
+#[then("asking for an email is answered 503 with a time to come back")]
 async fn unavailable(world: &mut World) {
     let address = world.other("fresh");
     let login = world.open("visitor", "/login").await;
@@ -285,7 +285,7 @@ async fn unavailable(world: &mut World) {
     );
 }
 
-#[then("asking for a mail works again")]
+#[then("asking for an email works again")]
 async fn available(world: &mut World) {
     let address = world.other("fresh");
     for _ in 0..50 {

@@ -25,21 +25,21 @@ async fn send(world: &mut World, device: &str, redirect_uri: &str) {
     world.show(device, page);
 }
 
-#[when("the person asks for a mail there and uses its link")]
+#[when("the person asks for an email there and uses its link")]
 async fn by_link(world: &mut World) {
     let link = ask_there(world).await.link();
     let page = world.use_link("laptop", &link).await;
     world.show("laptop", page);
 }
 
-#[when("the person asks for a mail there and types its code")]
+#[when("the person asks for an email there and types its code")]
 async fn by_code(world: &mut World) {
     let code = ask_there(world).await.code();
     let page = world.type_code("laptop", &code).await;
     world.show("laptop", page);
 }
 
-/// Asks on the page that the application led to, so that the sign-in belongs to it; gives the mail that this brings.
+/// Asks on the page that the application led to, so that the sign-in belongs to it; gives the email that this brings.
 async fn ask_there(world: &mut World) -> Mail {
     let earlier = world.post.all(&world.address).await.len();
     let (login, address) = (world.page("laptop").clone(), world.address.clone());

@@ -297,7 +297,7 @@ fn unknown_key(world: &mut World) {
         .tell(Lie::header("kid", json!("unknown")));
 }
 
-#[then("a mail says that an account elsewhere is now connected")]
+#[then("an email says that an account elsewhere is now connected")]
 async fn told_of_connection(world: &mut World) {
     let said = world.post.all(&world.address).await;
     assert!(

@@ -13,7 +13,7 @@ use testkit::entree::Backend;
 use crate::service::{Stage, binary};
 
 /// What it said: its exit code and its findings.
-struct Said {
+pub(super) struct Said {
     code: Option<i32>,
     findings: Vec<Value>,
 }
@@ -28,7 +28,7 @@ impl Said {
     }
 
     /// State, and what was found or the fix, whichever holds `words`.
-    fn says(&self, check: &str, state: &str, words: &str) {
+    pub(super) fn says(&self, check: &str, state: &str, words: &str) {
         let finding = self.of(check);
         assert_eq!(finding["state"], state, "{finding}");
         assert!(finding.to_string().contains(words), "{words}: {finding}");
@@ -59,7 +59,7 @@ fn command(file: &Path, arguments: &[&str], env: &[(&str, &str)]) -> std::proces
         .unwrap()
 }
 
-fn doctor(file: &Path, env: &[(&str, &str)]) -> Said {
+pub(super) fn doctor(file: &Path, env: &[(&str, &str)]) -> Said {
     let output = command(file, &["--json"], env);
     let said: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {output:?}"));
@@ -70,7 +70,7 @@ fn doctor(file: &Path, env: &[(&str, &str)]) -> Said {
     }
 }
 
-fn file(stage: &Stage) -> PathBuf {
+pub(super) fn file(stage: &Stage) -> PathBuf {
     stage.service.data()[0]
         .parent()
         .unwrap()
@@ -78,10 +78,10 @@ fn file(stage: &Stage) -> PathBuf {
 }
 
 /// A folder of its own with this configuration.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn with(name: &str, text: &str) -> Self {
+    pub(super) fn with(name: &str, text: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("entree-doctor-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
@@ -89,7 +89,7 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("entree.toml")
     }
 }
@@ -154,6 +154,49 @@ async fn beside_a_running_service(backend: Backend) {
     assert_eq!(said.code, Some(1));
 }
 
+/// A proxy on this machine passes requests on, and `server.trusted_proxies` does not name it.
+#[tokio::test(flavor = "multi_thread")]
+async fn oa_12_a_proxy_that_is_not_named_is_logged_and_shown() {
+    let change = |options: testkit::entree::Options| options.set("server.trusted_proxies", "[]");
+    let Some(stage) = Stage::start(Backend::Embedded, change).await else {
+        return;
+    };
+    let management = stage.service.copies[0].management.clone();
+    let http = testkit::browser::client();
+    let readiness = async || {
+        let response = http
+            .get(format!("{management}/readyz"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        response.json::<Value>().await.unwrap()
+    };
+    let env = [(
+        "ENTREE__MANAGEMENT__LISTEN",
+        management.trim_start_matches("http://"),
+    )];
+    assert_eq!(readiness().await["status"], "ready");
+    doctor(&file(&stage), &env).says("running service", "ok", "ready");
+    for _ in 0..3 {
+        let request = http.get(stage.service.at("/login"));
+        request
+            .header("x-forwarded-for", "198.51.100.7")
+            .send()
+            .await
+            .unwrap();
+    }
+    let report = readiness().await;
+    assert_eq!(report["status"], "degraded");
+    assert_eq!(report["missing"], serde_json::json!(["trusted_proxies"]));
+    doctor(&file(&stage), &env).says("running service", "warn", "server.trusted_proxies");
+    let log = stage.service.log();
+    let lines = log
+        .iter()
+        .filter(|line| line.contains("a proxy sends X-Forwarded-For"));
+    assert_eq!(lines.count(), 1, "once an hour");
+}
+
 /// The mail server of the test needs a thread while the command is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_finds_a_running_service_fine_and_a_clock_that_is_late() {
@@ -201,6 +244,25 @@ fn doctor_runs_before_the_first_start_and_makes_nothing() {
 }
 
 #[test]
+fn doctor_names_a_missing_directory_and_a_key_that_is_none() {
+    let text = |url: &str| {
+        format!(
+            "[server]\npublic_url = \"https://login.example.com\"\n[database]\nurl = \"{url}\"\n[mail]\nhost = \
+             \"127.0.0.1\"\nfrom = \"login@example.com\"\n"
+        )
+    };
+    let folder = Folder::with("nowhere", &text("sqlite:/nonexistent/entree.db"));
+    doctor(&folder.file(), &[]).says("database", "fail", "/nonexistent");
+
+    let folder = Folder::with("damaged", &text(""));
+    std::fs::create_dir(folder.0.join("data")).unwrap();
+    std::fs::write(folder.0.join("data/master.key"), "not a key").unwrap();
+    let said = doctor(&folder.file(), &[]);
+    said.says("master key", "fail", "master.key");
+    assert_eq!(said.code, Some(1));
+}
+
+#[test]
 fn doctor_names_everything_that_is_away_at_once_with_remedies() {
     let ports = [closed_port(), closed_port(), closed_port(), closed_port()];
     let text = format!(
@@ -214,7 +276,7 @@ fn doctor_names_everything_that_is_away_at_once_with_remedies() {
     let folder = Folder::with("away", &text);
     let said = doctor(&folder.file(), &[]);
     assert_eq!(said.code, Some(1));
-    said.says("database", "fail", "database.url");
+    said.says("database", "fail", "refuses connections");
     said.says("ticket store", "fail", "tickets.url");
     said.says("mail server", "fail", "mail.host");
     said.says(
@@ -228,8 +290,12 @@ fn doctor_names_everything_that_is_away_at_once_with_remedies() {
         .filter(|finding| finding["check"] == "provider gone")
         .collect();
     assert!(
-        gone.iter()
-            .any(|finding| finding["state"] == "fail" && finding["hint"].as_str().is_some()),
+        gone.iter().any(|finding| {
+            let what = finding["what"].as_str().unwrap_or_default();
+            finding["state"] == "fail"
+                && finding["hint"].as_str().is_some()
+                && what.contains("refuses connections")
+        }),
         "{gone:?}"
     );
     said.says("provider off", "ok", "switched off");

@@ -1,3 +1,5 @@
 //! The commands of the built binary.
 
+mod commands;
 mod doctor;
+mod files;

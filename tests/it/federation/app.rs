@@ -299,7 +299,7 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: Te
     }
 }
 
-/// ST-09: who may begin an API flow.
+/// ST-09, OA-11: who may begin an API flow.
 async fn api_flows_only_a_registered_first_party_app_may_start(test_app: TestApp) {
     app(&test_app);
     let good = json!({
@@ -344,6 +344,11 @@ async fn api_flows_only_a_registered_first_party_app_may_start(test_app: TestApp
     assert_eq!(
         start("office", json!({})).await,
         refused(503, "provider_away")
+    );
+    test_app.configure(|config| config.clients[0].app_sign_in = false);
+    assert_eq!(
+        start("office", json!({})).await,
+        refused(400, "invalid_client")
     );
 }
 

@@ -11,7 +11,7 @@ mod secrets;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use entity::audit_event;
-use entree::config::Provider;
+use entree::{config::Provider, web::base_path::BasePath};
 use poem::http::Method;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, Statement};
 use serde_json::{Value, json};
@@ -21,8 +21,9 @@ use testkit::{
 };
 
 use crate::{
+    log,
     oauth::{Attempt, CALLBACK, register, settle},
-    test_app::{Browser, PUBLIC, TestApp},
+    test_app::{Browser, TestApp},
 };
 
 /// A provider in the service's configuration, and a user with an account there.
@@ -57,7 +58,7 @@ impl<'a> ProviderFixture<'a> {
             format!("up-{number}"),
             format!("person-{number}@upstream.test"),
         );
-        up.register(&format!("{PUBLIC}/upstream/{id}/callback"));
+        up.register(&format!("{}/upstream/{id}/callback", test_app.public_url()));
         up.person(
             json!({"sub": id, "email": email, "email_verified": true, "name": "Ann Upstream"}),
         );
@@ -115,6 +116,9 @@ impl<'a> ProviderFixture<'a> {
     /// Returns the provider's button on a page.
     pub(crate) fn button(&self, page: &Page) -> Option<Form> {
         let path = format!("/login/upstream/{}", self.id);
+        let path = BasePath::of_url(self.test_app.public_url())
+            .link(&path)
+            .into_owned();
         page.forms("form")
             .into_iter()
             .find(|form| form.action.path() == path)
@@ -236,8 +240,8 @@ impl<'a> ProviderFixture<'a> {
         response
     }
 
-    /// the status, one audit event with the code, no new row, no cookie, no secret on the
-    /// page.
+    /// the status, one reason in the log and, if a flow was refused, in the audit log, no new
+    /// row, no cookie, no secret on the page.
     pub(crate) async fn assert_refusal(
         &self,
         before: &Snapshot,
@@ -251,6 +255,11 @@ impl<'a> ProviderFixture<'a> {
             (status, vec![code.to_owned()]),
             "{why}: {}",
             response.summary()
+        );
+        let audited = after.audited_since(before);
+        assert!(
+            audited == [code] || (audited.is_empty() && BEFORE_A_FLOW.contains(&code)),
+            "{code}, {why}: the audit log has {audited:?}"
         );
         assert_eq!(
             after.rows, before.rows,
@@ -280,7 +289,28 @@ impl<'a> ProviderFixture<'a> {
 pub(crate) struct Snapshot {
     rows: Vec<(&'static str, i64)>,
     events: Vec<audit_event::Model>,
+    references: Vec<String>,
 }
+
+/// The codes of requests that may belong to no flow: they are in the log alone (ST-17).
+const BEFORE_A_FLOW: [&str; 16] = [
+    "lk_browser",
+    "up_app_code",
+    "up_blocked",
+    "up_discovery_issuer",
+    "up_endpoint_host",
+    "up_method",
+    "up_param_duplicate",
+    "up_provider_disabled",
+    "up_provider_down",
+    "up_redirect",
+    "up_state_malformed",
+    "up_state_unknown",
+    "up_state_used",
+    "up_store_down",
+    "up_timeout",
+    "up_too_large",
+];
 
 impl Snapshot {
     pub(crate) async fn load(test_app: &TestApp) -> Self {
@@ -297,11 +327,21 @@ impl Snapshot {
         Self {
             rows,
             events: audit_events(test_app).await,
+            references: test_app.references(),
         }
     }
 
-    /// Returns the reasons of the refusals after `before`.
+    /// Returns the reasons that the log gives for refusals after `before`.
     pub(crate) fn reasons_since(&self, before: &Self) -> Vec<String> {
+        let new = &self.references[before.references.len()..];
+        let reasons = new.iter().flat_map(|reference| log::reasons(reference));
+        reasons
+            .filter(|reason| reason.starts_with("up_") || reason.starts_with("lk_"))
+            .collect()
+    }
+
+    /// Returns the reasons that were added to the audit log after `before`.
+    pub(crate) fn audited_since(&self, before: &Self) -> Vec<String> {
         let new = self
             .events
             .iter()

@@ -40,6 +40,14 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
             good.replace("\"a@example.test\"", "1"),
         ),
         (
+            "a number for an optional word",
+            with(r#""device_secret":1"#),
+        ),
+        (
+            "a boolean for a word with a default",
+            with(r#""ui_locales":true"#),
+        ),
+        (
             "a list for a word",
             good.replace("\"a@example.test\"", "[\"a@example.test\"]"),
         ),

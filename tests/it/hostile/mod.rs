@@ -155,9 +155,17 @@ impl PendingSignIn {
         }
     }
 
+    /// The full name of a cookie: it has the port of the service.
+    fn cookie_name(&self, word: &str) -> String {
+        let port = self.host.rsplit_once(':').expect("a port").1;
+        format!("{word}-{port}")
+    }
+
     fn get(&self, target: impl AsRef<[u8]>) -> RawRequest {
-        self.bare("GET", target)
-            .with("cookie", format!("pre={}", self.pre))
+        self.bare("GET", target).with(
+            "cookie",
+            format!("{}={}", self.cookie_name("pre"), self.pre),
+        )
     }
 
     /// Without cookie.
@@ -167,9 +175,10 @@ impl PendingSignIn {
 
     /// A form of our own page in the browser that began.
     fn form(&self, target: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> RawRequest {
-        let request = self
-            .bare("POST", target)
-            .with("cookie", format!("pre={}", self.pre));
+        let request = self.bare("POST", target).with(
+            "cookie",
+            format!("{}={}", self.cookie_name("pre"), self.pre),
+        );
         request
             .with("origin", format!("http://{}", self.host))
             .with("sec-fetch-site", "same-origin")
@@ -386,6 +395,8 @@ async fn po_01_a_method_that_is_not_there_is_answered_with_those_that_are() {
         ("/docs".to_owned(), "GET, HEAD"),
         ("/openapi.json".to_owned(), "GET, HEAD"),
         ("/assets/entree.css".to_owned(), "GET, HEAD"),
+        ("/favicon.ico".to_owned(), "GET, HEAD"),
+        ("/apple-touch-icon.png".to_owned(), "GET, HEAD"),
         ("/.well-known/openid-configuration".to_owned(), "GET, HEAD"),
         ("/.well-known/jwks.json".to_owned(), "GET, HEAD"),
         ("/oauth2/token".to_owned(), "POST"),

@@ -95,12 +95,11 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
     for (what, more) in [
         ("a state of 1 byte alone", "&state=a".to_owned()),
         (
-            "a state of 2 049 bytes",
-            format!("&state={}", "a".repeat(2049)),
+            "a state of 4 097 bytes",
+            format!("&state={}", "a".repeat(4097)),
         ),
         ("a state twice", "&state=a&state=b".to_owned()),
         ("a state with a NUL", "&state=%00".to_owned()),
-        ("a state beyond UTF-8", "&state=%ff".to_owned()),
         ("a nonce of 8 000 bytes", format!("&nonce={long}")),
         (
             "a challenge of 8 000 bytes",
@@ -117,5 +116,10 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
             Is(303),
         ));
     }
+    cases.push(case(
+        "a state beyond UTF-8, which no answer could repeat",
+        &sign_in.authorize(&format!("{good}&state=%ff")),
+        Is(400),
+    ));
     cases
 }

@@ -16,11 +16,11 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
             &sign_in.link(&text),
             Is(403),
         ));
-        // C4: the response reveals nothing about the link; so there is no 4xx.
+        // OD-12: a link that never existed says so.
         cases.push(case(
             format!("a link of {length}, opened"),
             &sign_in.get(format!("/login/link/{text}")),
-            Is(200),
+            Is(410),
         ));
     }
     for length in [20_000, MIB] {
@@ -85,7 +85,7 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
         cases.push(case(
             format!("a code of {length}"),
             &sign_in.code(&"1".repeat(length)),
-            Is(422),
+            Is(303),
         ));
     }
     for length in [2049, 4096, 60_000] {
@@ -101,18 +101,18 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
         IsOrCut(413),
     ));
     for (what, code, right) in [
-        ("empty", "", Is(422)),
-        ("of letters", "abcdefgh", Is(422)),
-        ("negative", "-12345678901", Is(422)),
+        ("empty", "", Is(303)),
+        ("of letters", "abcdefgh", Is(303)),
+        ("negative", "-12345678901", Is(303)),
         (
             "of circled digits",
             "%e2%91%a0%e2%91%a1%e2%91%a2%e2%91%a3%e2%91%a4%e2%91%a5%e2%91%a6%e2%91%a7",
-            Is(422),
+            Is(303),
         ),
         ("with a NUL", "1234567%00", Is(400)),
         ("beyond UTF-8", "1234567%ff", Is(400)),
         ("twice", "12345678&code=12345678", Is(400)),
-        ("as a list", "12345678&code[]=1&x", Is(422)),
+        ("as a list", "12345678&code[]=1&x", Is(303)),
     ] {
         cases.push(case(format!("a code {what}"), &sign_in.code(code), right));
     }

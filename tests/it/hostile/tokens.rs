@@ -127,8 +127,8 @@ pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
         Is(415),
     ));
     cases.push(case(
-        "authorize: a request of 9 000 bytes",
-        &posted(format!("state={}", "a".repeat(9000))),
+        "authorize: a request of 17 000 bytes",
+        &posted(format!("state={}", "a".repeat(17_000))),
         Is(400),
     ));
     cases.push(case(

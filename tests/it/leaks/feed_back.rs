@@ -55,7 +55,8 @@ async fn opens_nothing(stage: &Stage, app: &AppFlow, waiting: &str, value: &str)
         .all(|b| b.is_ascii_graphic() && !b";,\"\\".contains(&b))
     {
         let mut thief = Browser::new(fresh_network());
-        thief.smuggle(&format!("sid={value}"));
+        let port = stage.service.url.rsplit_once(':').unwrap().1;
+        thief.smuggle(&format!("sid-{port}={value}"));
         assert!(
             !thief
                 .open(&stage.service.at("/account"))
@@ -63,7 +64,7 @@ async fn opens_nothing(stage: &Stage, app: &AppFlow, waiting: &str, value: &str)
                 .has("form#sign-out"),
             "a stored value is a session"
         );
-        thief.smuggle(&format!("pre={value}"));
+        thief.smuggle(&format!("pre-{port}={value}"));
         assert!(
             !thief.open(waiting).await.has("form#code"),
             "a stored value is a browser"

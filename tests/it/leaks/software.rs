@@ -264,12 +264,17 @@ pub(super) async fn by_software(
     sign_out(stage, loot, browser, &text(&first, "id_token")).await;
 }
 
-/// RP-Initiated Logout by POST, first with a hint that was altered.
+/// RP-Initiated Logout by POST, first with a hint that was altered: by a visitor, since a signed-in
+/// user is asked about the own address.
 async fn sign_out(stage: &Stage, loot: &mut Loot, browser: &mut Browser, hint: &str) {
     let state = "canary-of-a-state-at-sign-out-51c0";
     loot.note("state", state);
     let url = stage.service.at("/oauth2/logout").parse().unwrap();
-    for (hint, leads) in [(format!("{hint}x"), false), (hint.to_owned(), true)] {
+    let mut visitor = Browser::new(fresh_network());
+    for (browser, hint, leads) in [
+        (&mut visitor, format!("{hint}x"), false),
+        (browser, hint.to_owned(), true),
+    ] {
         let fields = [
             ("id_token_hint", hint.as_str()),
             ("post_logout_redirect_uri", GOODBYE),

@@ -64,6 +64,16 @@ pub(crate) fn dump_redis(url: &str) -> Vec<Place> {
                     .query(&mut redis)
                     .unwrap_or_default(),
             ],
+            "hash" => redis::cmd("HGETALL")
+                .arg(&key)
+                .query(&mut redis)
+                .unwrap_or_default(),
+            "zset" => redis::cmd("ZRANGE")
+                .arg(&key)
+                .arg(0)
+                .arg(-1)
+                .query(&mut redis)
+                .unwrap_or_default(),
             "none" => Vec::new(),
             other => panic!("a {other}: teach this test to read it"),
         };

@@ -1,7 +1,10 @@
 //! `/api/v2/logins`: a login as one resource, from its beginning to the tokens. The app that began it
 //! reads and finishes it; for all others it does not exist.
 
+use std::time::Duration;
+
 use entree::config::{ClientAuth, GrantType, Reloadable};
+use futures_util::StreamExt as _;
 use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::page::Page;
@@ -18,7 +21,7 @@ fn with_apps(config: &mut Reloadable) {
     config.clients = ["app", "other"]
         .map(|id| {
             let origin = format!("https://{id}.example");
-            let client = json!({"client_id": id, "name": id, "audience": "https://api.test", "first_party": true,
+            let client = json!({"client_id": id, "name": id, "audience": "https://api.test", "first_party": true, "app_sign_in": true,
                 "allowed_origins": [origin]});
             serde_json::from_value(client).unwrap()
         })
@@ -30,8 +33,9 @@ on_both!(
     a_login_is_followed_until_it_is_consumed,
     a_login_is_read_by_pages_of_its_own_client_alone,
     a_login_is_begun_by_apps_without_a_secret_alone,
+    oa_11_a_client_without_app_sign_in_begins_no_login,
     a_login_ends_with_its_time_and_its_tries,
-    each_network_follows_its_share_of_logins,
+    oa_6_a_login_has_one_stream,
     a_link_finishes_the_login_that_is_named_alone,
 );
 
@@ -197,69 +201,32 @@ async fn a_login_is_followed_until_it_is_consumed(test_app: TestApp) {
     );
 }
 
-/// Streams that are followed, not read to their end.
-async fn each_network_follows_its_share_of_logins(test_app: TestApp) {
+/// OA-6: a newer stream of a login ends the older, and a login that is over holds none open.
+async fn oa_6_a_login_has_one_stream(test_app: TestApp) {
     test_app.configure(with_apps);
-    let mut logins = Vec::new();
-    for n in 0..6 {
-        logins.push(begin(&test_app, &format!("v2-share-{n}@example.com")).await);
-    }
-    let follow = async |from: &str, id: &str| {
-        let path = format!("/api/v2/logins/{id}/events");
-        let mut browser = test_app.browser();
-        browser.from = from.to_owned();
-        test_app
-            .answer(
-                browser
-                    .request(Method::GET, &path)
-                    .header("code-verifier", VERIFIER)
-                    .finish(),
-            )
-            .await
+    let id = begin(&test_app, "v2-one@example.com").await;
+    let path = format!("/api/v2/logins/{id}/events");
+    let follow = async || {
+        let request = test_app.browser().request(Method::GET, &path);
+        let stream = test_app.answer(request.header("code-verifier", VERIFIER).finish());
+        let stream = stream.await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        stream.into_body().into_bytes_stream().boxed()
     };
-    // The streams of a process are counted together: these networks are of this test alone.
-    let (mine, another) = (test_app.browser().from, test_app.browser().from);
-    let within = |from: &str, host: &str| {
-        let [_, _, high, low] = from.parse::<std::net::Ipv4Addr>().unwrap().octets();
-        format!("2001:db8:{high:x}{low:02x}:1:{host}")
-    };
-    let six = [
-        within(&mine, ":1"),
-        within(&mine, "ffff::2"),
-        within(&another, ":1"),
-    ];
-    for [one, neighbour, other] in [[mine.clone(), mine, another], six]
-        .each_ref()
-        .map(|from| from.each_ref())
-    {
-        let mut held = Vec::new();
-        for n in 0..16 {
-            let stream = follow(one, &logins[n / 4]).await;
-            assert_eq!(stream.status(), StatusCode::OK, "{one}, {n}");
-            held.push(stream);
-        }
-        let mut refused = follow(neighbour, &logins[4]).await;
-        assert_eq!(
-            refused.status(),
-            StatusCode::TOO_MANY_REQUESTS,
-            "{one}: a login that no client follows"
-        );
-        assert!(refused.headers().contains_key(header::RETRY_AFTER));
-        let problem: Value =
-            serde_json::from_str(&refused.take_body().into_string().await.unwrap()).unwrap();
-        assert_eq!(problem["code"], "too_many_requests", "{problem}");
-        assert_eq!(
-            follow(other, &logins[4]).await.status(),
-            StatusCode::OK,
-            "{other}: another network has its own"
-        );
-        held.pop();
-        assert_eq!(
-            follow(neighbour, &logins[5]).await.status(),
-            StatusCode::OK,
-            "{one}: one has ended"
-        );
-    }
+    let (mut older, mut newer) = (follow().await, follow().await);
+    older.next().await.unwrap().unwrap();
+    newer.next().await.unwrap().unwrap();
+    let ends = tokio::time::timeout(Duration::from_secs(20), older.collect::<Vec<_>>());
+    assert!(ends.await.unwrap().is_empty(), "no further event");
+    let code = test_app.mail("v2-one@example.com").await.code();
+    let done = submit(&test_app, &id, &code, VERIFIER).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    let rest = tokio::time::timeout(Duration::from_secs(20), newer.collect::<Vec<_>>());
+    assert_eq!(rest.await.unwrap().len(), 1, "the newer one went on");
+    let mut late = follow().await;
+    late.next().await.unwrap().unwrap();
+    let ends = tokio::time::timeout(Duration::from_secs(20), late.collect::<Vec<_>>());
+    assert!(ends.await.unwrap().is_empty());
 }
 
 /// `/api/v1`, whose links name their login by themselves.
@@ -364,6 +331,29 @@ async fn a_login_is_begun_by_apps_without_a_secret_alone(test_app: TestApp) {
     test_app.configure(with_apps);
     test_app.configure(|config| config.clients[0].first_party = false);
     assert_eq!(status().await, refused);
+}
+
+/// A program that names a public client of ours must not begin a sign-in for it and relay its code.
+async fn oa_11_a_client_without_app_sign_in_begins_no_login(test_app: TestApp) {
+    test_app.configure(with_apps);
+    test_app.configure(|config| config.clients[0].app_sign_in = false);
+    let body = json!({"client_id": "app", "email": "x@example.com", "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
+    for path in ["/api/v1/auth/magic-link/request", "/api/v2/logins"] {
+        let refused = send(&test_app, Method::POST, path, &[], Some(body.clone())).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+        assert!(
+            refused.body.contains("invalid_client") && refused.body.contains("app_sign_in = true"),
+            "{path}: {}",
+            refused.body
+        );
+    }
+    // A login that began before the setting was removed gets no tokens either.
+    test_app.configure(with_apps);
+    let id = begin(&test_app, "v2-relay@example.com").await;
+    let code = test_app.mail("v2-relay@example.com").await.code();
+    test_app.configure(|config| config.clients[0].app_sign_in = false);
+    let late = submit(&test_app, &id, &code, VERIFIER).await;
+    assert_eq!(late.status, StatusCode::BAD_REQUEST, "{}", late.body);
 }
 
 async fn a_login_ends_with_its_time_and_its_tries(test_app: TestApp) {

@@ -3,6 +3,7 @@
 use entity::{audit_event, magic_link_flow};
 use entree::{
     clock::Time,
+    config::{Budget, Reloadable},
     login::{
         evidence::BrowserState,
         flow::{self, FlowHolder, NewFlow},
@@ -30,9 +31,10 @@ on_both!(
     d_1_a_code_works_only_with_the_flow_cookie,
     d_2_five_tries_counted_before_the_compare_and_over_resends,
     d_2_of_64_guesses_at_once_five_are_compared,
-    d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work,
+    d_3_spent_wrong_codes_switch_codes_off_for_an_hour_and_links_still_work,
     d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day,
-    d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer,
+    d_4_wrong_and_expired_codes_differ_for_the_holder_alone,
+    od_8_a_refused_code_survives_a_reload_and_offers_what_is_left,
     d_5_a_code_is_taken_as_people_type_and_paste_it,
     d_6_the_subject_holds_the_code_and_the_email_names_the_requester,
 );
@@ -43,8 +45,11 @@ fn wrong(code: &str, n: usize) -> String {
     format!("{value:08}")
 }
 
+/// Enters a code, and gives the page that a refusal leads to.
 async fn guess(person: &mut Browser<'_>, waiting: &Page, code: &str) -> Page {
-    person.submit(waiting, "code", &[("code", code)]).await
+    person
+        .submit_and_follow(waiting, "code", &[("code", code)])
+        .await
 }
 
 async fn events(test_app: &TestApp, reason: &str) -> u64 {
@@ -130,8 +135,7 @@ async fn d_2_five_tries_counted_before_the_compare_and_over_resends(test_app: Te
     let code = test_app.mail(email).await.code();
     for n in 0..3 {
         let answer = guess(&mut person, &waiting, &wrong(&code, n)).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert!(answer.error().is_some());
+        assert!(answer.error().is_some(), "{}", answer.summary());
     }
     test_app.pass(31);
     let answer = person.submit(&waiting, "resend", &[]).await;
@@ -141,12 +145,11 @@ async fn d_2_five_tries_counted_before_the_compare_and_over_resends(test_app: Te
         guess(&mut person, &waiting, &wrong(&mail.code(), n)).await;
     }
     let sixth = guess(&mut person, &waiting, &mail.code()).await;
-    assert_eq!(
-        sixth.status,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "the right code, one try too late"
+    assert!(
+        !person.is_signed_in(),
+        "the right code, one try too late: {}",
+        sixth.summary()
     );
-    assert!(!person.is_signed_in());
     assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
     person.click(&mail.link()).await;
     assert!(person.is_signed_in(), "the link still works");
@@ -168,13 +171,23 @@ async fn d_2_of_64_guesses_at_once_five_are_compared(test_app: TestApp) {
         tokio::spawn(async move { test_app.call(request).await.status })
     });
     for status in join_all(guesses).await {
-        assert_eq!(status.unwrap(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(status.unwrap(), StatusCode::SEE_OTHER);
     }
     assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
 }
 
+/// Ten wrong codes an hour and thirty a day of an address; as many as they like of a network with it.
+fn ten_an_hour(config: &mut Reloadable) {
+    let budget = |count, seconds| Budget { count, seconds };
+    config.limits.wrong_codes = vec![budget(10, 3600), budget(30, 86_400)];
+    config.limits.wrong_codes_network_address = vec![budget(100_000, 60)];
+}
+
 /// ST-11: the counter is in SQL.
-async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(test_app: TestApp) {
+async fn d_3_spent_wrong_codes_switch_codes_off_for_an_hour_and_links_still_work(
+    test_app: TestApp,
+) {
+    test_app.configure(ten_an_hour);
     // Plus tags are one account in the budget.
     for n in 0..2 {
         let email = format!("d3+{n}@example.com");
@@ -191,12 +204,12 @@ async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(te
     let waiting = person.ask(email).await;
     let mail = test_app.mail(email).await;
     let answer = guess(&mut person, &waiting, &mail.code()).await;
-    assert_eq!(
-        answer.status,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "codes are off, right ones too"
-    );
-    assert_eq!(events(&test_app, "budget_spent").await, 1);
+    assert!(!person.is_signed_in(), "codes are off, right ones too");
+    assert_eq!(events(&test_app, "right_code_too_late").await, 1);
+    let error = answer.error().unwrap();
+    assert!(error.contains("Open the link"), "{error}");
+    guess(&mut person, &waiting, &wrong(&mail.code(), 0)).await;
+    assert_eq!(events(&test_app, "wrong_code").await, 11, "by its pass");
     person.click(&mail.link()).await;
     assert!(person.is_signed_in(), "links still work");
     test_app.pass(3660);
@@ -211,6 +224,7 @@ async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(te
 }
 
 async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: TestApp) {
+    test_app.configure(ten_an_hour);
     let config = test_app.app.config.get();
     let mut tx = test_app.tx().await;
     let began = tx.now;
@@ -236,9 +250,11 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
             remembered: false,
             destination: None,
             link: None,
+            withheld_for: None,
         };
         let flow = flow::open(&tx, open, &config).await.unwrap();
-        if n % 100 == 0 {
+        let has_code = n % 20 == 0;
+        if has_code {
             token::create(&tx, flow.id, 8, lifetime, &test_app.app.macs.code)
                 .await
                 .unwrap();
@@ -255,11 +271,12 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
             panic!("one in a hundred million: {outcome:?}")
         };
         match reason {
-            ConsumeRefusal::WrongCode => {
+            ConsumeRefusal::WrongCode if has_code => {
                 compared += 1;
                 first_and_last = (first_and_last.0.min(tx.now), first_and_last.1.max(tx.now));
             }
-            ConsumeRefusal::BudgetSpent => {}
+            ConsumeRefusal::BudgetSpent if has_code => {}
+            ConsumeRefusal::WrongCode => {}
             other => panic!("{other:?}"),
         }
     }
@@ -273,7 +290,9 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
     );
 }
 
-async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(test_app: TestApp) {
+/// OD-8: the holder of the flow learns what is wrong with a code; each costs an attempt, and a code of
+/// another flow is like any wrong one.
+async fn d_4_wrong_and_expired_codes_differ_for_the_holder_alone(test_app: TestApp) {
     let mut foreign = test_app.browser();
     foreign.ask("d4-other@example.com").await;
     let foreign_code = test_app.mail("d4-other@example.com").await.code();
@@ -281,34 +300,37 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(test_app:
     let mut person = test_app.browser();
     let mut waiting = person.ask(email).await;
     let first = test_app.mail(email).await.code();
-    let mut seen = vec![(
-        "wrong",
-        guess(&mut person, &waiting, &wrong(&first, 0)).await,
-    )];
-    seen.push((
-        "another flow's",
-        guess(&mut person, &waiting, &foreign_code).await,
-    ));
-    seen.push(("malformed", guess(&mut person, &waiting, "12ab").await));
+    let wrong_page = guess(&mut person, &waiting, &wrong(&first, 0)).await;
+    let foreign_page = guess(&mut person, &waiting, &foreign_code).await;
+    assert_eq!(wrong_page.error(), foreign_page.error());
+    assert_eq!(
+        foreign_page.text_of("#tries").as_deref(),
+        Some("You have 3 attempts left.")
+    );
+    let malformed = guess(&mut person, &waiting, "12ab").await;
+    assert_eq!(
+        malformed.error().as_deref(),
+        Some("Enter the 8 digits from the email.")
+    );
+    assert_eq!(malformed.text_of("#tries"), foreign_page.text_of("#tries"));
     for pause in [31, 61, 121] {
         test_app.pass(pause);
         let answer = person.submit(&waiting, "resend", &[]).await;
         waiting = person.follow(&answer).await;
+        assert_eq!(waiting.error(), None, "a new email ends the error");
         test_app.post().await;
     }
-    seen.push(("superseded", guess(&mut person, &waiting, &first).await));
+    let superseded = guess(&mut person, &waiting, &first).await;
     test_app.pass(605);
     let newest = test_app.mails(email).remove(0).code();
-    seen.push(("expired", guess(&mut person, &waiting, &newest).await));
-    let (status, error) = (seen[0].1.status, seen[0].1.error());
-    assert!(error.is_some());
-    for (what, page) in &seen {
-        assert_eq!(
-            (page.status, page.error()),
-            (status, error.clone()),
-            "{what}"
-        );
-    }
+    let expired = guess(&mut person, &waiting, &newest).await;
+    assert_eq!(superseded.error(), expired.error());
+    assert!(expired.error().unwrap().contains("expired"));
+    assert_ne!(wrong_page.error(), expired.error());
+    assert_eq!(
+        expired.text_of("#tries").as_deref(),
+        Some("You have one attempt left.")
+    );
     // Of a flow that is over no code says anything, right or wrong.
     let mut used = test_app.browser();
     let waiting = used.ask("d4-used@example.com").await;
@@ -369,4 +391,39 @@ async fn d_6_the_subject_holds_the_code_and_the_email_names_the_requester(test_a
             mail.text
         );
     }
+}
+
+/// OD-8: the POST redirects, what was entered comes back, and after the last attempt the page offers the
+/// link, another email and a new start with the same address.
+async fn od_8_a_refused_code_survives_a_reload_and_offers_what_is_left(test_app: TestApp) {
+    let email = "od8@example.com";
+    let mut person = test_app.browser();
+    let waiting = person.ask(email).await;
+    assert!(waiting.text().contains("work for 10 minutes"));
+    assert!(waiting.has("input[name=code][autofocus]"));
+    let mail = test_app.mail(email).await;
+    let answer = person
+        .submit(&waiting, "code", &[("code", &wrong(&mail.code(), 0))])
+        .await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let page = person.follow(&answer).await;
+    for _ in 0..2 {
+        let again = person.follow(&answer).await;
+        assert_eq!((again.status, again.error()), (page.status, page.error()));
+        let kept = again.attribute("input[name=code]", "value");
+        assert_eq!(kept, Some(wrong(&mail.code(), 0)));
+    }
+    let mut last = page;
+    for n in 1..5 {
+        last = guess(&mut person, &waiting, &wrong(&mail.code(), n)).await;
+    }
+    assert!(!last.has("form#code"), "no field without an attempt");
+    assert!(last.has("form#resend") && last.has("a#start-over"));
+    let restart = last.attribute("a#start-over", "href").unwrap();
+    let redirect = person.open(&restart).await;
+    let login = person.follow(&redirect).await;
+    let kept = login.attribute("form#sign-in input[name=email]", "value");
+    assert_eq!(kept.as_deref(), Some(email));
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in(), "the link still works");
 }

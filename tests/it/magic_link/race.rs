@@ -94,6 +94,7 @@ async fn rounds_without_one_winner(test_app: &TestApp, claim: Claim) -> Vec<usiz
             remembered: false,
             destination: None,
             link: None,
+            withheld_for: None,
         };
         let id = flow::open(&tx, open, &test_app.app.config.get())
             .await

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entree::{config::Budget, mail::outbox::Worker};
+use entree::{
+    config::Budget,
+    mail::outbox::{CeilingSettings, Worker},
+};
 use poem::{Request, http::StatusCode};
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -116,6 +119,8 @@ async fn a_2_known_and_unknown_take_the_same_time() {
             seconds: 900,
         }];
         config.limits.address = much.clone();
+        config.limits.domain = much.clone();
+        config.limits.network_address = much.clone();
         config.limits.network = much;
     });
     // Equal arms fail once in a hundred: two failures are red.
@@ -189,6 +194,10 @@ async fn a_3_a_request_waits_for_no_mail_server() {
         transport: test_app.transport.clone(),
         notify: Arc::clone(&test_app.app.outbox),
         concurrency: 8,
+        ceiling: CeilingSettings {
+            least: 1_000_000,
+            times_normal: 20,
+        },
         drain: Duration::ZERO,
     };
     let (stop, stopped) = oneshot::channel::<()>();

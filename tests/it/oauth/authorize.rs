@@ -77,9 +77,9 @@ async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(test_app: TestApp) 
     let login = mine.open(path).await;
     assert!(login.has("form#sign-in"), "{}", login.summary());
     // Without any cookie, with a cookie of its own, and signed in.
-    for _ in 0..2 {
+    for status in [StatusCode::BAD_REQUEST, StatusCode::GONE] {
         let refused = other.open(path).await;
-        assert_eq!(refused.status, StatusCode::GONE, "{}", refused.summary());
+        assert_eq!(refused.status, status, "{}", refused.summary());
         assert!(!refused.has("form#sign-in"));
         other.open("/login").await;
     }
@@ -93,6 +93,7 @@ async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(test_app: TestApp) 
     assert!(leads_to_client(&back), "{}", back.summary());
 }
 
+/// OD-9: the other tab leads to the client's home page, and so does the request that is spent.
 async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(test_app: TestApp) {
     register(&test_app);
     let mut browser = test_app.browser();
@@ -108,7 +109,7 @@ async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(test_app: T
     assert_eq!(
         path,
         format!(
-            "/login/continue?flow={}",
+            "/login/continue?flow={}&client=web",
             crate::test_app::flow_of(&waiting)
         )
     );
@@ -123,9 +124,19 @@ async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(test_app: T
         "{}",
         waiting_tab.summary()
     );
+    let home = waiting_tab.attribute("a#client", "href").unwrap();
+    let root = url::Url::parse(CALLBACK).unwrap().join("/").unwrap();
+    assert_eq!(home, root.as_str());
     // The resumed request is spent too.
     let spent = browser.follow(&link_tab).await;
     assert_eq!(spent.status, StatusCode::GONE, "{}", spent.summary());
+    assert!(spent.has("a#client"), "{}", spent.summary());
+    test_app.configure(|config| {
+        let client = config.clients.iter_mut().find(|one| one.client_id == "web");
+        client.unwrap().client_uri = "https://app.test/start".to_owned();
+    });
+    let late = browser.open(&path).await;
+    assert_eq!(late.header("location"), Some("https://app.test/start"));
 }
 
 /// ST-04: what was pending under the old cookie goes on under the new one.
@@ -140,7 +151,8 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(test_app: 
     let first = browser.follow(&first).await;
     let first = browser.submit(&first, "sign-in", &[("email", email)]).await;
     let first = browser.follow(&first).await;
-    let code = test_app.mail(email).await.code();
+    test_app.mail(email).await;
+    test_app.pass(1);
     let second = browser
         .open(&Attempt::new().with("state", "two").path())
         .await;
@@ -150,29 +162,14 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(test_app: 
     let third = browser.follow(&third).await;
     let third = sign_in_from(&mut browser, &third, email).await;
     assert_eq!(parameter(&third, "state").as_deref(), Some("three"));
-    // Its form was made for the old cookie: the page is loaded again.
+    // Each goes on with the session once its page is loaded again.
     let first = browser.open(&first.url[url::Position::BeforePath..]).await;
-    let first = browser.submit(&first, "code", &[("code", &code)]).await;
     let first = settle(&mut browser, first).await;
-    assert_eq!(
-        parameter(&first, "state").as_deref(),
-        Some("one"),
-        "{}",
-        first.summary()
-    );
-    let second = browser.follow(&second).await;
-    assert!(
-        second.has("form#sign-in"),
-        "its form is still this browser's: {}",
-        second.summary()
-    );
-    let second = sign_in_from(&mut browser, &second, email).await;
-    assert_eq!(
-        parameter(&second, "state").as_deref(),
-        Some("two"),
-        "{}",
-        second.summary()
-    );
+    let second = settle(&mut browser, second).await;
+    for (page, state) in [(first, "one"), (second, "two")] {
+        let found = parameter(&page, "state");
+        assert_eq!(found.as_deref(), Some(state), "{}", page.summary());
+    }
 }
 
 async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(test_app: TestApp) {
@@ -289,12 +286,20 @@ async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
     for _ in 0..2 {
         posted(&mut browser, "/oauth2/authorize", &parameters).await;
     }
+    // Beyond it nothing is stored: what fits a URL goes on there, and more is refused.
     let request = browser
         .posted("/oauth2/authorize")
         .body(encoded(&parameters));
-    let refused = browser.send(request).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    let long = Attempt::new().with("nonce", &"x".repeat(9000));
+    let unstored = browser.send(request).await;
+    assert_eq!(unstored.status, StatusCode::SEE_OTHER);
+    assert!(unstored.location().unwrap().as_str().contains("client_id="));
+    let more = Attempt::new().with("nonce", &"x".repeat(4096));
+    for body in [encoded(&more.parameters), "client_id=a b\"<".to_owned()] {
+        let request = browser.posted("/oauth2/authorize").body(body);
+        let refused = browser.send(request).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    let long = Attempt::new().with("nonce", &"x".repeat(17_000));
     let request = test_app
         .browser()
         .posted("/oauth2/authorize")
@@ -302,6 +307,33 @@ async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
     assert_eq!(test_app.call(request).await.status, StatusCode::BAD_REQUEST);
     test_app.pass(301);
     assert_eq!(test_app.browser().open(&to).await.status, StatusCode::GONE);
+}
+
+/// OA-3: a neighbour spends the network's budget, and none of a device that signed in before.
+#[tokio::test]
+async fn oa_3_a_known_device_has_a_budget_of_client_requests_of_its_own() {
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut known = signed_in(&test_app, "known@example.com").await;
+    test_app.configure(|config| {
+        config.limits.authorize = vec![entree::config::Budget {
+            count: 3,
+            seconds: 600,
+        }]
+    });
+    let path = Attempt::new().with("prompt", "login").path();
+    let mut neighbour = test_app.browser();
+    neighbour.from.clone_from(&known.from);
+    for _ in 0..3 {
+        neighbour.open(&path).await;
+    }
+    let refused = neighbour.open(&path).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    for _ in 0..3 {
+        assert_eq!(known.open(&path).await.status, StatusCode::SEE_OTHER);
+    }
+    let spent = known.open(&path).await;
+    assert_eq!(spent.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
@@ -335,13 +367,8 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
     browser
         .click(&test_app.mail("again@example.com").await.link())
         .await;
+    // The browser has signed in, so that its device has a budget of its own (OA-3).
     let go_on = format!("/login/continue?flow={flow}");
-    assert_eq!(
-        browser.open(&go_on).await.status,
-        StatusCode::TOO_MANY_REQUESTS
-    );
-    // Nothing was spent by that; and what was taken takes no more room, so that it needs no budget.
-    budget(4);
     let first = browser.open(&go_on).await;
     assert!(leads_to_client(&settle(&mut browser, first).await));
     for _ in 0..3 {

@@ -1,12 +1,21 @@
 //! An application, and what the tests of the protocol share.
 
+mod answer;
 mod authorize;
 mod claims;
 mod connected;
 mod consent;
+mod flood;
+mod interop;
+mod look;
 mod metadata;
 mod prompt;
+mod rows;
+mod sign_out;
+mod sizes;
 mod token;
+
+pub(crate) use token::without_tickets;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +59,7 @@ pub(crate) fn with_clients(config: &mut Reloadable) {
             "audience": "https://api.example",
             "redirect_uris": REGISTERED,
             "first_party": true,
+            "app_sign_in": true,
             "allowed_origins": ["https://app.example"],
         });
         client
@@ -72,6 +82,8 @@ pub(crate) fn with_clients(config: &mut Reloadable) {
         seconds: 60,
     }];
     config.limits.address.clone_from(&many);
+    config.limits.domain.clone_from(&many);
+    config.limits.network_address.clone_from(&many);
     config.limits.known_device.clone_from(&many);
     config.limits.network.clone_from(&many);
     config.limits.authorize = many;
@@ -195,6 +207,7 @@ pub(crate) async fn settle(browser: &mut Browser<'_>, mut page: Page) -> Page {
         if next.origin().ascii_serialization() != PUBLIC {
             return page;
         }
+        browser.test_app.assert_below_path(&next);
         page = browser.open(&next[url::Position::BeforePath..]).await;
     }
     panic!("no end of redirects at {}", page.url.path());

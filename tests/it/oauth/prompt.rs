@@ -1,6 +1,6 @@
 //! Who is asked to prove who they are, and what tokens say of it (PM).
 
-use entree::{oauth::issue::ACCESS_TYP, session::AuthMethod};
+use entree::session::AuthMethod;
 use serde_json::Value;
 
 use crate::{
@@ -125,7 +125,7 @@ async fn pm_5_e_8_auth_time_is_that_of_the_proof() {
     let tokens = Attempt::new().tokens(&mut browser).await;
     let id = claims(&test_app, &tokens).await;
     let access = verified(&test_app, &tokens["access_token"]).await;
-    assert_eq!(access.header["typ"], ACCESS_TYP);
+    assert_eq!(access.header["typ"], "at+jwt");
     for claims in [&id, &access.claims] {
         let at = claims["auth_time"].as_i64().unwrap();
         assert!(

@@ -12,7 +12,7 @@ use entree::{
     routes,
     secret::{Hash, MasterKeys, Plain},
     session,
-    ticket::{TicketKind, Tickets},
+    ticket::{Space, TicketKind, Tickets},
 };
 use poem::{
     Endpoint as _, Request,
@@ -647,10 +647,18 @@ async fn call(app: &App, request: Request) -> (StatusCode, Option<String>, Strin
     (answer.status(), wait, body)
 }
 
-fn without_tickets(app: &App) -> App {
+pub(crate) fn without_tickets(app: &App) -> App {
     let nowhere = "redis+unix:///nonexistent/entree-test.sock";
     App {
-        tickets: Tickets::connect(nowhere, "x", &MasterKeys::new([7; 32], [])).unwrap(),
+        tickets: Tickets::connect(
+            nowhere,
+            Space {
+                prefix: "x",
+                max_bytes: 1 << 20,
+            },
+            &MasterKeys::new([7; 32], []),
+        )
+        .unwrap(),
         ..app.clone()
     }
 }
@@ -1069,7 +1077,7 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
     assert_eq!(token(&test_app, &fields).await.status, StatusCode::OK);
     // The store lost its memory, as after a failover to an older copy.
     let older = Tickets::memory(
-        100,
+        1 << 20,
         test_app.app.clock().clone(),
         &MasterKeys::new([7; 32], []),
     );
@@ -1094,7 +1102,7 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
     // An empty store forgets codes and never makes a spent one good.
     let empty = App {
         tickets: Tickets::memory(
-            100,
+            1 << 20,
             test_app.app.clock().clone(),
             &MasterKeys::new([7; 32], []),
         ),

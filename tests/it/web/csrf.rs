@@ -155,6 +155,19 @@ async fn ready(test_app: &'static TestApp, route: &str) -> Vec<Ready<'static>> {
             let page = browser.follow(&asked).await;
             vec![of(&page, browser, "consent", &[("decision", "allow")])]
         }
+        "/login/name" => {
+            test_app.configure(|config| {
+                for client in &mut config.clients {
+                    client.require_name = client.client_id == "other";
+                }
+            });
+            let mut browser = signed_in(test_app, "name@example.com").await;
+            let asked = browser
+                .open(&Attempt::new().with("client_id", "other").path())
+                .await;
+            let page = browser.follow(&asked).await;
+            vec![of(&page, browser, "name", &[("name", "Ada")])]
+        }
         "/oauth2/logout/confirm" => {
             let mut browser = signed_in(test_app, "logout@example.com").await;
             let page = browser.open("/oauth2/logout").await;

@@ -30,6 +30,7 @@ on_both!(
     r_15_mix_up_an_honest_code_never_reaches_the_attacker,
     r_16_cb_07_up_code_missing,
     cb_03_a_response_by_form_post_finds_its_browser_again,
+    oa_3_a_neighbour_stops_no_known_device_at_a_provider,
     cb_03_posted_responses_take_little_room,
     up_05_the_button_is_a_form_of_our_own_pages_only,
     up_02_up_04_up_06_up_07_the_request_to_the_provider,
@@ -419,6 +420,46 @@ async fn cb_03_a_response_by_form_post_finds_its_browser_again(test_app: TestApp
     }
 }
 
+/// OA-3: neither at the button nor on the way back.
+async fn oa_3_a_neighbour_stops_no_known_device_at_a_provider(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({"response_mode": "form_post"})).await;
+    let (mut known, _, back) = fixture.go_to_provider().await;
+    let posted = post_callback(&mut known, &back).await;
+    let page = known.follow(&posted).await;
+    settle(&mut known, page).await;
+    let is_of_device = |name: &str| name.contains("dev");
+    known.cookies.retain(|name, _| is_of_device(name));
+    assert_eq!(known.cookies.len(), 1, "signed out, on a known device");
+    let login = known.open("/login").await;
+    let (mut halfway, _, back) = fixture.go_to_provider().await;
+    let (mut neighbour, form) = fixture.open_sign_in().await;
+    neighbour.from.clone_from(&known.from);
+    halfway.from.clone_from(&known.from);
+    test_app.configure(|config| {
+        config.limits.authorize = vec![entree::config::Budget {
+            count: 3,
+            seconds: 600,
+        }];
+    });
+    for _ in 0..3 {
+        fixture.press_button(&mut neighbour, &form).await;
+    }
+    let refused = fixture.press_button(&mut neighbour, &form).await;
+    assert_eq!(refused.status, 429);
+    let posted = post_callback(&mut halfway, &back).await;
+    assert_eq!(posted.status, 303, "halfway: {}", posted.summary());
+    let page = halfway.follow(&posted).await;
+    settle(&mut halfway, page).await;
+    assert!(halfway.is_signed_in());
+    let page = fixture.press_button(&mut known, &login).await;
+    assert_eq!(page.status, 200, "known device: {}", page.summary());
+    let back = fixture.up.visit(&page).await;
+    let posted = post_callback(&mut known, &back).await;
+    let page = known.follow(&posted).await;
+    settle(&mut known, page).await;
+    assert!(known.is_signed_in());
+}
+
 async fn cb_03_posted_responses_take_little_room(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"response_mode": "form_post"})).await;
     let (mut browser, _, back) = fixture.go_to_provider().await;
@@ -438,16 +479,18 @@ async fn cb_03_posted_responses_take_little_room(test_app: TestApp) {
         page.summary()
     );
 
-    // Many states from one network: one start and one posted response.
+    // Many states from one network: the starts are counted, and a posted response needs one of them.
     test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {
             count: 2,
             seconds: 600,
         }]
     });
-    let (mut browser, _, back) = fixture.go_to_provider().await;
-    assert_eq!(post_callback(&mut browser, &back).await.status, 303);
-    assert_eq!(post_callback(&mut browser, &back).await.status, 429);
+    let (mut browser, login, _) = fixture.go_to_provider().await;
+    for status in [200, 429] {
+        let page = fixture.press_button(&mut browser, &login).await;
+        assert_eq!(page.status, status);
+    }
 }
 
 async fn up_05_the_button_is_a_form_of_our_own_pages_only(test_app: TestApp) {

@@ -3,4 +3,5 @@
 mod callback;
 mod provider_errors;
 mod race;
+mod returned;
 mod switched_off;

@@ -28,7 +28,9 @@ use crate::{
 on_both!(
     r_37_ue_01_up_denied,
     r_37_ue_01_up_provider_error,
+    oc_04_each_error_that_a_user_can_act_on_has_words_of_its_own,
     r_37_ue_01_up_misconfigured,
+    oa_08_st_17_invented_errors_leave_few_rows_and_raise_no_alert,
     r_38_up_provider_disabled_between_start_and_callback,
     r_40_lc_h_up_user_disabled,
     up_sign_up_closed_explains_itself_to_a_new_user,
@@ -62,12 +64,28 @@ async fn r_37_ue_01_up_provider_error(test_app: TestApp) {
         vec![
             row("server_error", 200),
             row("temporarily_unavailable", 200),
-            row("interaction_required", 502),
+            row("registration_not_supported", 502),
             row("something_else", 502),
             row("<script>alert(1)</script>", 502),
         ],
     )
     .await;
+}
+
+/// OC-4: what a user can do about it differs, and so do the words.
+async fn oc_04_each_error_that_a_user_can_act_on_has_words_of_its_own(test_app: TestApp) {
+    for (error, words) in [
+        ("login_required", "sign in there, then try again"),
+        ("interaction_required", "do what it asks"),
+        ("temporarily_unavailable", "in a few minutes"),
+    ] {
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        fixture.up.tell(Lie::error(error));
+        let page = fixture
+            .assert_sign_in_refused(error, 200, "up_provider_error")
+            .await;
+        assert!(page.text().contains(words), "{error}: {}", page.text());
+    }
 }
 
 async fn r_37_ue_01_up_misconfigured(test_app: TestApp) {
@@ -82,7 +100,37 @@ async fn r_37_ue_01_up_misconfigured(test_app: TestApp) {
         "redirect_uri_mismatch",
         "application_suspended",
     ];
-    assert_refused(&test_app, "up_misconfigured", errors.map(row).into()).await;
+    assert_refused(
+        &test_app,
+        "up_misconfigured_reported",
+        errors.map(row).into(),
+    )
+    .await;
+}
+
+/// OA-8: anyone can begin a flow and bring an invented error.
+async fn oa_08_st_17_invented_errors_leave_few_rows_and_raise_no_alert(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut stranger, login) = fixture.open_sign_in().await;
+    let before = Snapshot::load(&test_app).await;
+    for _ in 0..30 {
+        let page = fixture.press_button(&mut stranger, &login).await;
+        let mut back = fixture.up.visit(&page).await.without("code");
+        back = back.with("error", "invalid_client");
+        let refused = stranger.open(&back.path()).await;
+        assert_eq!(refused.status, StatusCode::BAD_GATEWAY);
+    }
+    let after = Snapshot::load(&test_app).await;
+    let logged = after.reasons_since(&before);
+    assert_eq!(logged, vec!["up_misconfigured_reported"; 30]);
+    assert_eq!(after.audited_since(&before).len(), 20, "of one network");
+    let (mut other, login, back) = fixture.go_to_provider().await;
+    let back = back.without("code").with("error", "invalid_client");
+    let before = Snapshot::load(&test_app).await;
+    other.open(&back.path()).await;
+    let after = Snapshot::load(&test_app).await;
+    assert_eq!(after.audited_since(&before).len(), 1, "another network");
+    assert!(login.has("form#sign-in"));
 }
 
 async fn ue_02_ue_03_an_error_of_the_provider_reaches_neither_client_nor_page(test_app: TestApp) {
@@ -286,7 +334,9 @@ async fn the_runbook_ends_the_sessions_and_links_of_a_compromised_provider(test_
         .collect();
     assert_eq!(commands.len(), 2, "{part}");
     for command in commands {
-        test_app.entree(&format!("users {}", command.replace("office", &fixture.id)));
+        let command = command.replace("office", &fixture.id);
+        // The command asks a person.
+        test_app.entree(&format!("users {command} --yes"));
     }
     assert!(
         browser.account().await.is_none(),

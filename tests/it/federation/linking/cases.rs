@@ -463,15 +463,21 @@ async fn lk_06_links_that_do_not_exist_do_not_fill_the_audit_log(test_app: TestA
     });
     let mut anonymous = test_app.browser();
     anonymous.open("/login").await;
+    let mut user = signed_in(&test_app, "user@example.test").await;
     let before = Snapshot::load(&test_app).await;
     for path in ["/login?link", "/login/identity?link"].repeat(2) {
         let response = anonymous.open(&format!("{path}={}", "A".repeat(43))).await;
         assert_eq!(response.status, 400, "{path}: {}", response.summary());
     }
-    assert_eq!(
-        Snapshot::load(&test_app).await.reasons_since(&before),
-        ["lk_browser"; 2]
-    );
+    let after = Snapshot::load(&test_app).await;
+    assert_eq!(after.reasons_since(&before), ["lk_browser"; 4], "the log");
+    assert_eq!(after.audited_since(&before), [""; 0], "the audit log");
+    for _ in 0..4 {
+        user.open(&format!("/login/identity?link={}", "A".repeat(43)))
+            .await;
+    }
+    let audited = Snapshot::load(&test_app).await.audited_since(&before);
+    assert_eq!(audited, ["lk_browser"; 2], "a user's, within a budget");
 }
 
 async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(test_app: TestApp) {

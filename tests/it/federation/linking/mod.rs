@@ -2,6 +2,7 @@
 
 pub(crate) mod cases;
 mod property;
+mod repeated;
 mod rules;
 
 pub(crate) use rules::{

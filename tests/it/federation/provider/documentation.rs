@@ -1,6 +1,6 @@
 //! docs/providers.md is held to the code: every block loads, and every code that the audit log may show is explained.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use entree::{
     config::{Mode, Source},
@@ -45,7 +45,9 @@ impl Secrets {
             } else {
                 "s3cret"
             };
-            fs::write(folder.join(name), text).unwrap();
+            let file = folder.join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         }
         Self(folder)
     }

@@ -83,7 +83,11 @@ async fn r_36_pr_01_google_up_hd(test_app: TestApp) {
         fixture.assert_sign_in_refused(why, 403, "up_hd").await;
     }
     let fixture = ProviderFixture::new(&test_app, school()).await;
-    fixture.up.tell(Lie::claim("hd", json!("school.example")));
+    let member = format!("{}@school.example", fixture.id);
+    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+        claims["hd"] = json!("school.example");
+        claims["email"] = json!(member);
+    })));
     fixture.assert_signs_in("of the school").await;
     // Google sends `iss` without advertising it.
     let issuer = fixture.up.issuer();

@@ -27,7 +27,7 @@ on_both!(
     r_03_x9_ht_02_up_too_large,
     r_03_ht_02_up_timeout_ends_in_five_seconds,
     r_04_dj_01_up_discovery_issuer,
-    r_04_dj_07_another_issuer_on_refresh_changes_nothing,
+    r_04_dj_07_oc_11_another_issuer_on_refresh_stops_new_sign_ins,
     r_05_ht_07_up_endpoint_host,
     r_06_up_provider_down,
     r_06_ue_05_five_failures_open_the_breaker,
@@ -222,7 +222,7 @@ async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
     .await;
 }
 
-async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(test_app: TestApp) {
+async fn r_04_dj_07_oc_11_another_issuer_on_refresh_stops_new_sign_ins(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     fixture.assert_signs_in("the first time").await;
     for lie in issuer(|_| "https://evil.example".to_owned()) {
@@ -233,15 +233,23 @@ async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(test_app: TestApp)
         "token_endpoint",
         json!("https://evil.example/token"),
     ));
-    let seen = fixture.up.count(Place::Discovery);
     test_app.pass(3601);
     fixture.up.pass(3601);
-    fixture.assert_signs_in("the old snapshot is used").await;
-    assert!(
-        fixture.up.count(Place::Discovery) > seen,
-        "the document was read again"
-    );
-    fixture.assert_signs_in("and is used on").await;
+    fixture
+        .assert_start_refused("a new sign-in", 503, "up_discovery_issuer")
+        .await;
+    fixture.up.honest();
+    let again = || async {
+        test_app.pass(31);
+        fixture.up.pass(31);
+        let (mut browser, login) = fixture.open_sign_in().await;
+        let page = fixture.press_button(&mut browser, &login).await;
+        page.refresh().map(drop)
+    };
+    testkit::until("it is right again", Duration::from_secs(10), again)
+        .await
+        .unwrap();
+    fixture.assert_signs_in("it is right again").await;
 }
 
 /// DJ-07: the audit log has both issuers.
@@ -270,11 +278,11 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_audit_log() {
         audit_log.contains("https://evil.example") && audit_log.contains(&fixture.up.url()),
         "{audit_log}"
     );
-    let started = providers
+    let refused = providers
         .start_authorization(&fixture.id, request)
         .await
-        .unwrap();
-    assert!(started.url.starts_with(&fixture.up.url()));
+        .unwrap_err();
+    assert_eq!(refused.code().as_str(), "up_discovery_issuer");
 }
 
 async fn r_05_ht_07_up_endpoint_host(test_app: TestApp) {

@@ -1,0 +1,3 @@
+//! The database as an operator runs it.
+
+mod pooler;

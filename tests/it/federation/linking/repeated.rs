@@ -1,0 +1,85 @@
+//! The answer to the question about a pending link, sent twice (ST-04).
+
+use poem::http::StatusCode;
+use serde_json::json;
+
+use super::cases::{
+    connect_through_provider, return_from_provider, untrusted_provider, verify_by_email,
+};
+use crate::{
+    federation::{ProviderFixture, count_rows},
+    oauth::{settle, signed_in},
+    test_app::{Browser, TestApp},
+};
+
+on_both!(
+    st_04_a_second_click_on_connect_keeps_the_user_signed_in,
+    st_04_a_second_click_on_connect_from_the_account_page,
+    st_04_a_second_click_on_not_now_goes_on,
+);
+
+const SID: &str = "__Host-Http-sid";
+
+/// Sends the answer twice from a browser that sees the second response alone.
+async fn answer_twice(browser: &mut Browser<'_>, question: &testkit::page::Page) {
+    let yes = [("decision", "yes")];
+    let (mut before, mut lost) = (browser.clone(), browser.clone());
+    let first = lost.submit(question, "identity", &yes).await;
+    assert!(lost.cookies[SID] != before.cookies[SID], "BS-04");
+    assert!(before.account().await.is_none(), "BS-04: the old cookie");
+    let second = browser.submit(question, "identity", &yes).await;
+    assert_eq!(second.status, first.status, "{}", second.summary());
+    assert_eq!(browser.cookies[SID], lost.cookies[SID]);
+    settle(browser, second).await;
+    assert!(browser.account().await.is_some(), "signed in");
+
+    // Without the cookie of before it is worth nothing, and nor is it a minute later.
+    let mut thief = before.clone();
+    thief.cookies.remove(SID);
+    let refused = thief.submit(question, "identity", &yes).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(!thief.is_signed_in());
+    browser.test_app.pass(61);
+    let late = before.submit(question, "identity", &yes).await;
+    assert_eq!(late.status, StatusCode::BAD_REQUEST, "{}", late.summary());
+    assert!(before.account().await.is_none());
+}
+
+async fn st_04_a_second_click_on_connect_keeps_the_user_signed_in(test_app: TestApp) {
+    let fixture = untrusted_provider(&test_app).await;
+    signed_in(&test_app, &fixture.email).await;
+    let mut browser = test_app.browser();
+    let page = return_from_provider(&fixture, &mut browser).await;
+    let question = verify_by_email(&mut browser, &page, &fixture.email).await;
+    assert!(question.has("form#identity"), "{}", question.summary());
+    answer_twice(&mut browser, &question).await;
+    assert_eq!(count_rows(&test_app, "user_identities").await, 1);
+}
+
+async fn st_04_a_second_click_on_connect_from_the_account_page(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let mut browser = signed_in(&test_app, &fixture.email).await;
+    let back = connect_through_provider(&fixture, &mut browser).await;
+    let response = browser.open(&back.path()).await;
+    let question = settle(&mut browser, response).await;
+    assert!(question.has("form#identity"), "{}", question.summary());
+    answer_twice(&mut browser, &question).await;
+    assert_eq!(count_rows(&test_app, "user_identities").await, 1);
+}
+
+async fn st_04_a_second_click_on_not_now_goes_on(test_app: TestApp) {
+    let fixture = untrusted_provider(&test_app).await;
+    signed_in(&test_app, &fixture.email).await;
+    let mut browser = test_app.browser();
+    let page = return_from_provider(&fixture, &mut browser).await;
+    let question = verify_by_email(&mut browser, &page, &fixture.email).await;
+    for _ in 0..2 {
+        let done = browser
+            .submit(&question, "identity", &[("decision", "no")])
+            .await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.summary());
+        settle(&mut browser, done).await;
+        assert!(browser.account().await.is_some());
+    }
+    assert_eq!(count_rows(&test_app, "user_identities").await, 0);
+}

@@ -1,0 +1,3 @@
+//! The ticket store as an operator runs it.
+
+mod tls;
