@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
-.PHONY: help run cert test check ci bench load fuzz coverage openapi pictures format
+.PHONY: help run cert test check ci abuse endurance bench load fuzz coverage openapi pictures format
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,6 +14,8 @@ help:
 	@echo 'make fuzz     what reads the words of strangers, a minute a target; FUZZ_SECONDS=600 for longer'
 	@echo 'make coverage which lines the unit and request tests reach, module by module'
 	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
+	@echo 'make endurance 1,000 rounds of each race and 1,000 kills on each back end; some hours'
+	@echo 'make abuse    attacks by strangers in their full form; writes the figures into docs/reliability.md'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make pictures the pictures of the README, from the browser tests'
 	@echo 'make format   format the code'
@@ -27,16 +29,26 @@ cert:
 
 test:
 	@scripts/setup.sh
-	scripts/test.sh unit kit request races rotation crash bdd browser
+	scripts/test.sh unit kit request races abuse rotation crash failover bdd browser
 
 check:
 	@scripts/test.sh static
 
 ci:
 	@scripts/setup.sh interop
-	scripts/test.sh static containers
-	RACE_ROUNDS=1000 CRASHES=100 $(MAKE) test
-	scripts/test.sh interop upstreams
+	failed=0
+	scripts/test.sh static containers || failed=1
+	RACE_ROUNDS=100 CRASHES=25 $(MAKE) test || failed=1
+	scripts/test.sh interop upstreams || failed=1
+	exit "$$failed"
+
+endurance:
+	@scripts/setup.sh
+	RACE_ROUNDS=1000 CRASHES=1000 scripts/test.sh races crash
+
+abuse:
+	@scripts/setup.sh
+	ABUSE=full WRITE=1 scripts/test.sh abuse
 
 bench:
 	@cargo bench --locked -p entree --bench sign

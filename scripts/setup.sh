@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
+# Finds what the tests need and installs only what is missing: PostgreSQL, PgBouncer, Redis, Chromium, libfaketime, openssl and
 # Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
 # packages (npm, by lock file).
-# `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, and the packages
-# of tests/upstreams. Go it does not install; it says where there is none that is new enough.
+# `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, Apache with
+# mod_auth_openidc, Ruby with Rails, and the packages of tests/upstreams. Go it does not install; it says where there is none that is new enough.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +29,7 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
 fi
 if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then missing+=(libfaketime); fi
 command -v setpriv >/dev/null || missing+=(util-linux)
+if ! command -v pgbouncer >/dev/null && [ ! -x /usr/sbin/pgbouncer ]; then missing+=(pgbouncer); fi
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v openssl >/dev/null || missing+=(openssl)
 if [ "${1:-}" = interop ]; then
@@ -37,6 +38,11 @@ if [ "${1:-}" = interop ]; then
   command -v unzip >/dev/null || missing+=(unzip)
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)
+  if [ ! -x "$tools/pgbouncer" ] && [ -z "${PGBOUNCER:-}" ]; then missing+=(gcc make pkg-config libevent-dev libssl-dev); fi
+  [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing+=(apache2 libapache2-mod-auth-openidc)
+  for one in ruby-openid-connect ruby-omniauth-openid-connect ruby-omniauth-rails-csrf-protection ruby-railties ruby-webrick; do
+    [ -e "/usr/share/doc/$one" ] || missing+=("$one")
+  done
 fi
 
 install() {
@@ -102,6 +108,29 @@ if [ "${1:-}" = interop ] && ! PATH=$PATH:$tools/bin command -v cargo-machete >/
   echo "setup: installing cargo-machete $machete"
   retry cargo install --quiet --locked --root "$tools" "cargo-machete@$machete" 2>"$tools/machete.log" ||
     echo 'setup: no cargo-machete: unused dependencies are not checked'
+fi
+
+# A PgBouncer that keeps prepared statements in transaction mode: Debian 12 has an older one, so the source of Debian 13
+# is built. Its package list is kept apart, so that nothing else is installed from it.
+build_pgbouncer() {
+  local work sources
+  work=$(mktemp -d)
+  mkdir -p "$work/lists/partial"
+  echo 'deb-src http://deb.debian.org/debian trixie main' >"$work/sources.list"
+  sources=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
+    -o APT::Sandbox::User= -o Acquire::Retries=3)
+  (
+    cd "$work" && apt-get "${sources[@]}" -qq update && apt-get "${sources[@]}" -qq source --download-only pgbouncer &&
+      mkdir source && tar xf pgbouncer_*.orig.tar.* -C source --strip-components=1 && cd source &&
+      ./configure --without-cares && make -s -j2
+  ) >"$tools/pgbouncer.log" 2>&1 && cp "$work/source/pgbouncer" "$tools/pgbouncer"
+  local status=$?
+  rm -rf "$work"
+  return "$status"
+}
+if [ "${1:-}" = interop ] && [ ! -x "$tools/pgbouncer" ] && [ -z "${PGBOUNCER:-}" ] && may_install 'PgBouncer 1.24'; then
+  echo 'setup: building PgBouncer'
+  retry build_pgbouncer || { echo 'setup: no PgBouncer of 1.21 or later'; tail -n 5 "$tools/pgbouncer.log"; }
 fi
 
 packages browser

@@ -137,6 +137,20 @@ crash() {
   cargo_tests crash --test crash
 }
 
+failover() {
+  begin failover 'PostgreSQL switched over, killed and restarted under load; about a minute and a half'
+  cargo_tests failover --test failover -- --test-threads 6
+}
+
+# ABUSE=full: the long form, which `make abuse` runs.
+abuse() {
+  begin abuse "attacks by strangers while people sign in, ${ABUSE:-short} form"
+  # Attackers and the service hold 4,096 connections each.
+  ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+  cargo_tests abuse --test abuse -- --test-threads 1 --nocapture
+  grep -a '^| OA-\|\.\.\. | OA-' "$logs/abuse.log" | sed 's/^test .* \.\.\. //'
+}
+
 rotation() {
   begin rotation 'signing keys rotated and revoked under load; about two minutes'
   cargo_tests rotation --test rotation
@@ -175,9 +189,9 @@ interop() {
   result interop "${line:-0 passed, 1 failed}"
 }
 
-# Keycloak's part reports for itself.
+# Keycloak, dex and Hydra report for themselves.
 upstreams() {
-  begin upstreams 'sign-in through real providers: oidc-provider, oauth2-mock-server, Keycloak'
+  begin upstreams 'sign-in through real providers: oidc-provider, oauth2-mock-server, Keycloak, dex, Hydra'
   local node lines folder
   node=$(node_20) || { result upstreams 'skipped (no Node 20 or later; scripts/setup.sh installs it)'; return; }
   for folder in browser/node_modules/playwright-core upstreams/node_modules/oidc-provider; do
@@ -313,13 +327,13 @@ if [ "${TEST_CONTAINERS:-}" = 1 ] && ! engine; then
   echo 'TEST_CONTAINERS=1, but no container engine responds' >&2
   exit 1
 fi
-case " $* " in *' kit '* | *' request '* | *' races '* | *' rotation '* | *' crash '* | *' bdd '*)
+case " $* " in *' kit '* | *' request '* | *' races '* | *' abuse '* | *' rotation '* | *' crash '* | *' failover '* | *' bdd '*)
   start_missing_servers || [ "${TEST_CONTAINERS:-}" != 1 ] || exit 1
   ;;
 esac
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | containers | request | races | rotation | crash | bdd | browser | interop | upstreams) "$layer" ;;
+    static | unit | kit | containers | request | races | abuse | rotation | crash | failover | bdd | browser | interop | upstreams) "$layer" ;;
     *) echo "no layer is called $layer" >&2; exit 2 ;;
   esac
 done
