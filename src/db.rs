@@ -3,32 +3,39 @@
 //! [`Tx`] is a transaction with the one `now` of this unit of work. `Err` rolls back; a refusal is an `Ok`, so that a
 //! burnt code or a raised counter is committed (see [`Tx::commit`]).
 
+mod condemned;
 mod file;
+mod group;
 pub mod joined;
+mod options;
 mod pool;
 mod pooler;
 mod schema;
 mod sent;
+mod undecided;
+mod work;
 
 use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use sea_orm::{
-    ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend,
-    DatabaseConnection, EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _,
-    SqliteTransactionMode, Statement, TransactionOptions, sea_query::Expr,
+    ColumnTrait as _, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection,
+    EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _, Statement, sea_query::Expr,
 };
 use uuid::Uuid;
 
-use pool::Condemned;
+use condemned::Condemned;
+use group::{Bounds, Writer};
 use sent::SentCounter;
 
-pub use pool::{Pool, Work, accepts_writes};
+pub use condemned::accepts_writes;
+pub use pool::Pool;
 pub use schema::known_migrations;
 pub use sent::Sent;
+pub use undecided::decided;
+pub use work::Work;
 
 use crate::{
     clock::{Clock, Time},
@@ -158,23 +165,29 @@ impl Db {
             file::create_private(path)?;
             let sent = SentCounter::default();
             let open = async |connections| {
-                let inner = Database::connect(sqlite(path, connections)).await?;
-                Ok::<_, InfraError>(Pool {
-                    inner: watched(inner, "sqlite"),
-                    condemned: None,
-                    sent: sent.clone(),
-                })
+                let inner = Database::connect(options::sqlite(path, connections)).await?;
+                Ok::<_, InfraError>(watched(inner, "sqlite"))
             };
-            let (write, read) = (open(1).await?, open(max_connections.clamp(1, 8)).await?);
+            let pool = |inner, writer| Pool {
+                inner,
+                condemned: None,
+                writer,
+                sent: sent.clone(),
+            };
+            let write = open(1).await?;
+            let writer = Writer::new(write.clone(), sent.clone(), Bounds::default());
+            let write = pool(write, Some(writer));
+            let read = pool(open(max_connections.clamp(1, 8)).await?, None);
             return Ok(Self { write, read, clock });
         }
         let condemned = Condemned::new();
-        let options = postgres(url, max_connections, &condemned);
+        let options = options::postgres(url, max_connections, &condemned);
         let inner = watched(Database::connect(options).await?, "postgresql");
         let condemned = condemned.with_pool(inner.get_postgres_connection_pool());
         let pool = Pool {
             inner,
             condemned: Some(condemned),
+            writer: None,
             sent: SentCounter::default(),
         };
         Ok(Self {
@@ -202,6 +215,12 @@ impl Db {
         self.write.sent.read()
     }
 
+    /// Returns how many units of work and statements of this handle and its clones wait for the writer of SQLite.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.write.writer.as_ref().map_or(0, Writer::waiting)
+    }
+
     /// The clock that stamps each unit of work.
     #[must_use]
     pub const fn clock(&self) -> &Clock {
@@ -216,17 +235,14 @@ impl Db {
 
     /// Begins a unit of work. Dropping it without [`Tx::commit`] rolls back.
     ///
-    /// On SQLite it is the only writer from its first statement on, so reading and then writing is safe there; on
-    /// PostgreSQL it reads committed rows, so a claim is one guarded statement.
+    /// On SQLite it is the only writer until it ends, so reading and then writing is safe there. It may read what
+    /// the units of work before it have written and what is committed with it (`db/group.rs`). On PostgreSQL it
+    /// reads committed rows, so a claim is one guarded statement.
     ///
     /// # Errors
     /// If no connection can be had.
     pub async fn begin(&self) -> Result<Tx, InfraError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let inner = self.write.begin(options).await?;
+        let inner = self.write.begin().await?;
         Ok(Tx {
             inner,
             counts: Mutex::default(),
@@ -332,39 +348,4 @@ fn watched(mut pool: DatabaseConnection, system: &'static str) -> DatabaseConnec
         );
     });
     pool
-}
-
-fn postgres(url: &str, connections: u32, condemned: &Condemned) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    let condemned = condemned.clone();
-    options
-        .max_connections(connections)
-        .acquire_timeout(pool::ACQUIRE)
-        .test_before_acquire(false)
-        .statement_timeout(pool::STATEMENT)
-        .sqlx_logging(false)
-        .map_sqlx_postgres_pool_opts(move |options| condemned.hook(options));
-    // A pool that is made lazily lets the service start, and say 503, while the database is away.
-    options.connect_lazy(true);
-    options
-}
-
-fn sqlite(path: &str, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(format!("sqlite://{path}?mode=rwc"));
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .acquire_timeout(Duration::from_secs(5))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|options| {
-            options
-                .pragma("journal_mode", "WAL")
-                // NORMAL could forget an acknowledged consume after a power cut.
-                .pragma("synchronous", "FULL")
-                .pragma("foreign_keys", "ON")
-                .pragma("busy_timeout", "5000")
-                .pragma("temp_store", "MEMORY")
-        });
-    options
 }

@@ -1,198 +1,17 @@
-//! A pool that drops condemned connections (ST-18, OB-1, OB-2).
-//!
-//! After a restart or a switch-over every pooled connection is dead, or leads to a server that no longer accepts
-//! writes. The first error that says so condemns all that were opened before it: each is tested before it is used
-//! again. While nothing fails, no connection is tested before use, so the hot path pays no round trip.
-
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+//! The pools of connections to the database.
 
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    DbErr, ExecResult, QueryResult, RuntimeErr, Statement, TransactionOptions,
-    TransactionTrait as _,
-    prelude::async_trait::async_trait,
-    sqlx::{self, PgConnection, Row as _, pool::PoolOptions},
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
+    Statement, TransactionTrait as _, prelude::async_trait::async_trait,
 };
-use tokio::time::timeout;
 
-use super::sent::SentCounter;
+use super::{
+    condemned::{ACQUIRE, Condemned, RESPONSE},
+    group::Writer,
+    sent::SentCounter,
+    work::Work,
+};
 use crate::error::condemns;
-
-/// The time in which a connection must be had.
-pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
-
-/// The time that the server gives a statement.
-pub(super) const STATEMENT: Duration = Duration::from_secs(5);
-
-/// The time after which a response is given up: the server ends a statement before it, so that a longer silence is
-/// that of a machine that is gone.
-const RESPONSE: Duration = Duration::from_secs(6);
-
-/// The time that the test of a connection may take.
-const TEST: Duration = Duration::from_secs(1);
-
-/// A connection that was in use when another was condemned is back in the pool by then.
-const IN_USE: Duration = Duration::from_secs(20);
-
-/// When a connection of a pool was last condemned. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct Condemned {
-    start: Instant,
-    /// Milliseconds after `start`; 0 for never.
-    last: Arc<AtomicU64>,
-    /// Whether the newest connection led to a server that accepts no writes.
-    read_only: Arc<AtomicBool>,
-    /// The pool itself. The hooks of the pool have none: a pool that held itself would never close.
-    pool: Option<sqlx::PgPool>,
-}
-
-impl Condemned {
-    pub(super) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            last: Arc::default(),
-            read_only: Arc::default(),
-            pool: None,
-        }
-    }
-
-    /// Gives a pool the hooks that test its connections.
-    pub(super) fn hook(&self, options: PoolOptions<sqlx::Postgres>) -> PoolOptions<sqlx::Postgres> {
-        let (opened, taken, given_back) = (self.clone(), self.clone(), self.clone());
-        options
-            .after_connect(move |connection, _| {
-                let opened = opened.clone();
-                // The pool tries again until the time for a connection is over: during a switch-over the address
-                // leads to the new server a moment later.
-                Box::pin(async move {
-                    let writes = accepts_writes(connection).await?;
-                    opened.read_only.store(!writes, Ordering::Relaxed);
-                    writes.then_some(()).ok_or_else(read_only)
-                })
-            })
-            .before_acquire(move |connection, meta| {
-                let suspect = taken.happened_within(meta.idle_for);
-                Box::pin(async move {
-                    if suspect {
-                        accepts_writes(connection).await
-                    } else {
-                        Ok(true)
-                    }
-                })
-            })
-            .after_release(move |connection, _| {
-                let suspect = given_back.happened_within(IN_USE);
-                Box::pin(async move {
-                    if suspect {
-                        accepts_writes(connection).await
-                    } else {
-                        Ok(true)
-                    }
-                })
-            })
-    }
-
-    /// Returns the same for the pool whose connections these are, to say how many are open.
-    pub(super) fn with_pool(self, pool: &sqlx::PgPool) -> Self {
-        Self {
-            pool: Some(pool.clone()),
-            ..self
-        }
-    }
-
-    fn note(&self) {
-        let now = self.start.elapsed().as_millis();
-        self.last.store(
-            u64::try_from(now).unwrap_or(u64::MAX).max(1),
-            Ordering::Relaxed,
-        );
-    }
-
-    /// Whether a connection was condemned during the last `period`.
-    fn happened_within(&self, period: Duration) -> bool {
-        match self.last.load(Ordering::Relaxed) {
-            0 => false,
-            // A millisecond of tolerance for the rounding of `note`.
-            at => self.start.elapsed() <= Duration::from_millis(at + 1) + period,
-        }
-    }
-
-    /// Waits for a response at most `limit`, and notes an error that condemns its connection.
-    async fn watch<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, DbErr>>,
-    ) -> Result<T, DbErr> {
-        let done = timeout(limit, work).await.unwrap_or_else(|_| {
-            self.note();
-            Err(DbErr::Exec(RuntimeErr::Internal(
-                "no response in time".to_owned(),
-            )))
-        });
-        done.map_err(|error| {
-            if condemns(&error) {
-                self.note();
-            }
-            self.explain(error)
-        })
-    }
-
-    /// Says why no connection was had in time: the server accepts no writes, no connection could be
-    /// opened, or all are in use.
-    fn explain(&self, error: DbErr) -> DbErr {
-        let is_timeout = matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout));
-        if is_timeout
-            && !self.read_only.load(Ordering::Relaxed)
-            && let Some(pool) = &self.pool
-        {
-            let (open, most) = (pool.size(), pool.options().get_max_connections());
-            let why = if open < most {
-                format!(
-                    "no connection could be opened in time ({open} of {most} are open): is the server running?"
-                )
-            } else {
-                format!("all {most} connections of database.max_connections were in use")
-            };
-            return DbErr::Exec(RuntimeErr::Internal(why));
-        }
-        match error {
-            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
-                if self.read_only.load(Ordering::Relaxed) =>
-            {
-                DbErr::Exec(RuntimeErr::Internal(read_only().to_string()))
-            }
-            error => error,
-        }
-    }
-}
-
-fn read_only() -> sqlx::Error {
-    sqlx::Error::Configuration(
-        "the server accepts no writes: it is a standby, or default_transaction_read_only is on"
-            .into(),
-    )
-}
-
-/// Whether a connection responds and may write. Without a response it is an error, so that the pool closes the
-/// connection at once.
-///
-/// # Errors
-/// The connection broke, or there was no response in time.
-pub async fn accepts_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // By the simple protocol: nothing is prepared, also in an address that is a connection pooler's.
-    let ask = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection);
-    match timeout(TEST, ask).await {
-        Ok(Ok(row)) => Ok(row.try_get::<String, _>(0)? == "off"),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
-}
 
 /// A pool for statements that may run twice: what reads, and what writes the same the second time. One that failed
 /// because its connection is condemned is executed once more.
@@ -201,20 +20,23 @@ pub struct Pool {
     pub(super) inner: DatabaseConnection,
     /// None for SQLite, whose connections are open files.
     pub(super) condemned: Option<Condemned>,
+    /// The order in which units of work and statements write. None for PostgreSQL, and for reading.
+    pub(super) writer: Option<Writer>,
     pub(super) sent: SentCounter,
 }
 
 impl Pool {
     /// Begins a transaction. Nothing has been sent before, so a second try is safe.
-    pub(super) async fn begin(&self, options: TransactionOptions) -> Result<Work, DbErr> {
-        let inner = self
-            .once_more(|| self.inner.begin_with_options(options))
-            .await?;
-        Ok(Work {
+    pub(super) async fn begin(&self) -> Result<Work, DbErr> {
+        if let Some(writer) = &self.writer {
+            return Ok(Work::grouped(writer.begin().await?, self.sent.clone()));
+        }
+        let inner = self.once_more(|| self.inner.begin()).await?;
+        Ok(Work::alone(
             inner,
-            condemned: self.condemned.clone(),
-            sent: self.sent.clone(),
-        })
+            self.condemned.clone(),
+            self.sent.clone(),
+        ))
     }
 
     async fn once_more<T, F>(&self, work: impl Fn() -> F + Send) -> Result<T, DbErr>
@@ -243,117 +65,41 @@ impl ConnectionTrait for Pool {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        if let Some(writer) = &self.writer {
+            let turn = writer.turn().await?;
+            let done = turn.executor().execute_raw(statement).await;
+            return turn.end(done).await;
+        }
         self.once_more(|| self.inner.execute_raw(statement.clone()))
             .await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        if let Some(writer) = &self.writer {
+            let turn = writer.turn().await?;
+            let done = turn.executor().execute_unprepared(sql).await;
+            return turn.end(done).await;
+        }
         self.once_more(|| self.inner.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        if let Some(writer) = &self.writer {
+            let turn = writer.turn().await?;
+            let done = turn.executor().query_one_raw(statement).await;
+            return turn.end(done).await;
+        }
         self.once_more(|| self.inner.query_one_raw(statement.clone()))
             .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if let Some(writer) = &self.writer {
+            let turn = writer.turn().await?;
+            let done = turn.executor().query_all_raw(statement).await;
+            return turn.end(done).await;
+        }
         self.once_more(|| self.inner.query_all_raw(statement.clone()))
             .await
-    }
-}
-
-/// A transaction whose errors condemn connections. Nothing in it is tried again.
-#[derive(Debug)]
-pub struct Work {
-    inner: DatabaseTransaction,
-    condemned: Option<Condemned>,
-    sent: SentCounter,
-}
-
-impl Work {
-    pub(super) async fn commit(self) -> Result<(), DbErr> {
-        let Self {
-            inner,
-            condemned,
-            sent,
-        } = self;
-        sent.commit();
-        watch(condemned.as_ref(), inner.commit()).await
-    }
-
-    async fn statement<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        self.sent.statement();
-        watch(self.condemned.as_ref(), work).await
-    }
-}
-
-async fn watch<T>(
-    condemned: Option<&Condemned>,
-    work: impl Future<Output = Result<T, DbErr>>,
-) -> Result<T, DbErr> {
-    match condemned {
-        Some(condemned) => condemned.watch(RESPONSE, work).await,
-        None => work.await,
-    }
-}
-
-#[async_trait]
-impl ConnectionTrait for Work {
-    fn get_database_backend(&self) -> DatabaseBackend {
-        self.inner.get_database_backend()
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.statement(self.inner.execute_raw(statement)).await
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.statement(self.inner.execute_unprepared(sql)).await
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.statement(self.inner.query_one_raw(statement)).await
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.statement(self.inner.query_all_raw(statement)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn st_18_a_connection_is_suspect_if_one_was_condemned_since_it_was_last_used() {
-        let mut condemned = Condemned::new();
-        assert!(
-            !condemned.happened_within(Duration::from_secs(3600)),
-            "nothing has failed"
-        );
-        condemned.note();
-        assert!(condemned.happened_within(Duration::ZERO));
-        // A minute later.
-        condemned.start = condemned
-            .start
-            .checked_sub(Duration::from_secs(60))
-            .unwrap();
-        assert!(condemned.happened_within(Duration::from_secs(61)));
-        assert!(
-            !condemned.happened_within(Duration::from_secs(59)),
-            "used since"
-        );
-    }
-
-    #[tokio::test]
-    async fn st_18_silence_condemns_and_is_a_dependency_that_is_unavailable() {
-        let condemned = Condemned::new();
-        let silence = std::future::pending::<Result<(), DbErr>>();
-        let error = condemned
-            .watch(Duration::from_millis(1), silence)
-            .await
-            .unwrap_err();
-        assert!(condemned.happened_within(Duration::ZERO));
-        assert!(crate::error::InfraError::from(error).is_transient());
     }
 }

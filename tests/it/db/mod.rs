@@ -1,3 +1,4 @@
 //! The database as an operator runs it.
 
+mod group;
 mod pooler;
