@@ -65,6 +65,10 @@ pub struct Model {
     pub link: Option<String>,
     /// When that account was connected, or the connection declined.
     pub link_settled_at: Option<Time>,
+    /// The keyed hash of the wrong code that was entered last, and when: a double click costs one
+    /// attempt.
+    pub wrong_code_mac: Option<Vec<u8>>,
+    pub wrong_code_at: Option<Time>,
 }
 
 /// The tables have no relations: modules join by value.

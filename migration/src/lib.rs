@@ -19,6 +19,7 @@ mod m20261129_000009_withheld;
 mod m20261129_000010_readiness;
 mod m20261130_000011_device_owner;
 mod m20261130_000012_turns;
+mod m20261130_000013_repeated_code;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000010_readiness::Migration),
             Box::new(m20261130_000011_device_owner::Migration),
             Box::new(m20261130_000012_turns::Migration),
+            Box::new(m20261130_000013_repeated_code::Migration),
         ]
     }
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use super::{
     check,
     deserialize::deserialize,
-    layers::{self, Layers},
+    layers::Layers,
     mode::Mode,
     problem::{self, Problem},
     settings::Config,
+    variables::Variables,
 };
 
 /// The file that is read if none is named.
@@ -68,18 +69,10 @@ impl Source {
     }
 
     /// Names the environment variable of each problem whose setting comes from the environment.
-    fn with_sources(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
-        for problem in &mut problems {
-            let variable = self.env.iter().find_map(|(name, _)| {
-                let rest = problem.key.strip_prefix(&layers::path_of_variable(name)?)?;
-                let is_same = rest.is_empty() || rest.starts_with(['.', '[']);
-                is_same.then(|| format!("{name}{rest}"))
-            });
-            if let Some(variable) = variable {
-                problem.key = variable;
-            }
-        }
-        problems
+    fn with_sources(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        let variables = Variables(&self.env);
+        let named = problems.into_iter();
+        named.map(|problem| variables.name_in(problem)).collect()
     }
 
     /// Reads and checks the configuration.

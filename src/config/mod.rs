@@ -27,6 +27,7 @@ mod stored_clients;
 pub(crate) mod tls_certificate;
 mod token_lifetimes;
 mod url;
+mod variables;
 pub(crate) mod watch;
 
 #[cfg(test)]

@@ -20,10 +20,11 @@ use super::{
         confirm::{self, CONFIRM_FORM},
         disconnect,
         pending::{self, PendingLinkSource},
+        switch,
     },
     provider::Providers,
     respond::respond,
-    step::StepError,
+    step::{Step, StepError},
 };
 use crate::{
     app::App,
@@ -35,7 +36,7 @@ use crate::{
         page_error,
         provider_buttons::{SIGN_IN_FORM, connect_form, disconnect_form, sign_in_form_context},
     },
-    web::params::Params,
+    web::{csrf, params::Params},
 };
 
 /// `POST /login/upstream/{provider}`: a provider's button (UP-05).
@@ -165,7 +166,10 @@ pub(crate) async fn link_decision(
             context: handle.or(flow).unwrap_or_default(),
             allow_null_origin: false,
         };
-        context.check_form(app, request, &form)?;
+        if let Err(error) = context.check_form(app, request, &form) {
+            let step = answered_before(app, &context, request, handle, error).await;
+            return respond(app, &context, step).await;
+        }
         let agreed = match params.optional("decision")? {
             Some("yes") => true,
             Some("no") => false,
@@ -191,6 +195,23 @@ pub(crate) async fn link_decision(
         respond(app, &context, step).await
     })
     .await
+}
+
+/// ST-04: the form came twice, and the first response has changed the cookies that its token is bound
+/// to.
+async fn answered_before(
+    app: &App,
+    context: &RequestContext,
+    request: &Request,
+    handle: Option<&str>,
+    error: PageError,
+) -> Result<Step, StepError> {
+    let is_own = csrf::is_from_own_page(request, &app.public_url, false);
+    let step = match error {
+        PageError::InvalidForm if is_own => switch::continue_switched(app, context, handle).await?,
+        _ => None,
+    };
+    step.ok_or(StepError::Page(error))
 }
 
 /// `POST /account/identities/{id}/disconnect`.

@@ -58,6 +58,9 @@ pub(crate) async fn record(
     } else {
         "unknown"
     };
+    if refusal.has_flow || refusal.current.is_some() {
+        caller.log_line.keep();
+    }
     log(caller, refusal.error, provider);
     metrics::upstream_refused(refusal.error.code.label(), provider);
     if !refusal.has_flow && refusal.current.is_none() {
@@ -86,8 +89,10 @@ pub(crate) async fn record(
 }
 
 fn log(caller: &Caller, error: &FederationError, provider: &str) {
-    let (request_id, reason) = (caller.request_id.as_str(), error.code.as_str());
-    let detail = error.detail.as_str();
+    let Some(request_id) = caller.reference(status_of(error.code)) else {
+        return;
+    };
+    let (reason, detail) = (error.code.as_str(), error.detail.as_str());
     if error.code.alerts() {
         tracing::error!(
             request_id,
@@ -105,6 +110,10 @@ fn log(caller: &Caller, error: &FederationError, provider: &str) {
             "upstream sign-in refused"
         );
     }
+}
+
+fn status_of(code: RefusalCode) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// Renders the page of a refusal. It sets and changes no cookie.
@@ -130,14 +139,14 @@ pub(crate) async fn render(
     let again = again.filter(|_| code == RefusalCode::StoreDown);
     let page = ErrorPage {
         localizer,
-        status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
+        status: status_of(code),
         title: localizer.text_with(&format!("{stem}-title"), &arguments),
         message,
         parameter: None,
         again,
         next_href: Some(&href),
         next_label: Some(label),
-        reference: Some(&context.caller.request_id),
+        reference: context.caller.reference(status_of(code)),
     };
     let client_id = client_of(app, context, &refused.return_to).await;
     let mut response = render_page(&page, context.page_options_for_client(client_id.as_deref()));

@@ -63,6 +63,11 @@ fn render(app: &App, context: &RequestContext, step: Step) -> Response {
         Step::SignedIn(session, continuation) => {
             context.with_sign_in_cookies(render_continuation(context, &continuation), &session)
         }
+        Step::SignedInAgain(again, continuation) => context.with_repeated_sign_in(
+            render_continuation(context, &continuation),
+            &again.secrets,
+            again.remembered,
+        ),
         Step::Continue(continuation) => render_continuation(context, &continuation),
         Step::Connected(session, continuation) => context.with_rotated_session(
             render_continuation(context, &continuation),

@@ -7,7 +7,8 @@ use super::error::FederationError;
 use crate::{
     app::App,
     login::{
-        PageError, RequestContext, client_home::with_client, finish::SignedIn, lookup::find_pending,
+        PageError, RequestContext, client_home::with_client, finish::SignedIn,
+        lookup::find_pending, repeated::RepeatableSecrets,
     },
     secret::Plain,
 };
@@ -23,6 +24,8 @@ pub enum Step {
     },
     /// The user is signed in: the browser gets the cookies of the session and continues.
     SignedIn(Box<SignedIn>, Continuation),
+    /// The user was signed in by the same form a moment ago: the browser gets the same cookies.
+    SignedInAgain(RepeatedSignIn, Continuation),
     /// The browser continues, and its session stays as it is.
     Continue(Continuation),
     /// An account was connected: the session continues under a fresh secret.
@@ -84,6 +87,13 @@ impl Continuation {
 #[derive(Debug)]
 pub struct RotatedSession {
     pub secret: Plain,
+    pub remembered: bool,
+}
+
+/// A sign-in whose form came twice.
+#[derive(Debug)]
+pub struct RepeatedSignIn {
+    pub secrets: RepeatableSecrets,
     pub remembered: bool,
 }
 

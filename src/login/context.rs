@@ -15,6 +15,7 @@ use super::{
     flow::{Flow, FlowHolder},
     page_error::PageError,
     pending::{PendingRequest, Requester},
+    repeated::RepeatableSecrets,
 };
 use crate::{
     app::App,
@@ -97,6 +98,9 @@ impl RequestContext {
         if let Some(sid) = &context.sid {
             let (now, limits) = (app.clock().now(), &context.config.session);
             context.current = session::find_by_cookie(app.db.read(), sid, now, limits).await?;
+            if context.current.is_some() {
+                context.caller.log_line.keep();
+            }
         }
         Ok(context)
     }
@@ -171,11 +175,13 @@ impl RequestContext {
     /// Gives the pages of this request the language and the options of a client's request. They
     /// hold on every page of its sign-in, error pages included (OC-3).
     pub fn follow(&mut self, app: &App, pending: &PendingRequest) {
+        self.caller.log_line.keep();
         self.follow_client(app, &pending.ui_locales, Some(&pending.client_id));
     }
 
     /// Does the same for the sign-in that a flow belongs to.
     pub fn follow_flow(&mut self, app: &App, flow: &Flow) {
+        self.caller.log_line.keep();
         self.follow_client(app, &flow.locale, flow.client_id.as_deref());
     }
 
@@ -223,6 +229,15 @@ impl RequestContext {
         let sid = self.sid.as_ref()?;
         let parts = [b"next sid", question, session.as_bytes(), sid.as_bytes()];
         Some(app.macs.repeats.secret(&parts))
+    }
+
+    /// Returns the secrets that this browser gets once it has left its session by an answer to the
+    /// question under `handle`; none without a session cookie.
+    #[must_use]
+    pub fn secrets_after(&self, app: &App, handle: &Plain) -> Option<RepeatableSecrets> {
+        let (sid, pre) = (self.sid.as_ref()?, self.pre.hash());
+        let mac = &app.macs.repeats;
+        Some(RepeatableSecrets::new(mac, &handle.hash(), sid, &pre))
     }
 
     /// Returns the live session of the browser's cookie as it is now.
@@ -331,6 +346,20 @@ impl RequestContext {
     ) -> Response {
         let ttl = self.session_cookie_ttl(remembered);
         self.set_cookie(&mut response, CookieKind::Sid, sid, ttl);
+        response
+    }
+
+    /// Adds the cookies of a sign-in whose form came twice.
+    #[must_use]
+    pub fn with_repeated_sign_in(
+        &self,
+        response: Response,
+        secrets: &RepeatableSecrets,
+        remembered: bool,
+    ) -> Response {
+        let mut response = self.with_rotated_session(response, &secrets.sid, remembered);
+        let ttl = Some(PRE_LOGIN_TTL);
+        self.set_cookie(&mut response, CookieKind::Pre, &secrets.pre, ttl);
         response
     }
 

@@ -1,8 +1,11 @@
 //! Flows: attempts to sign in, each started by one browser or one app. Owns `magic_link_flows`.
 //!
 //! A flow is consumed by one guarded statement (B6). Its tries are counted before anything is
-//! compared (D2). The client request that it carries is claimed once, by the tab that continues
+//! compared (D2), in `tries`. The client request that it carries is claimed once, by the tab that continues
 //! first.
+
+mod sweep;
+mod tries;
 
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 pub use entity::magic_link_flow::{FlowState, Model as Flow};
+pub use sweep::sweep;
+pub use tries::{Try, count_refusal, count_try, is_repeated_code, remember_wrong_code};
 
 use crate::{
     config::Reloadable,
@@ -29,18 +34,11 @@ pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 /// How long after another email was requested a request for one more is a double click.
 const SECOND_CLICK: Duration = Duration::from_secs(5);
 
-/// The most refusals of one flow that have rows in the audit log: more than its tries, its emails
-/// and a few clicks add up to.
-const MAX_RECORDED_REFUSALS: i32 = 20;
-
 /// The prefix of a flow's columns in a statement that reads several tables.
 const COLUMNS: &str = "flow_";
 
 /// The most open flows of one browser and address that are looked at.
 const MAX_LISTED: u64 = 20;
-
-/// How long a flow is kept that is over: its link still says why it is dead, and leads on (OD-12).
-const RETENTION: Duration = Duration::from_secs(86_400);
 
 /// The browser or app that starts a flow, and that must finish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +104,8 @@ pub async fn open(tx: &Tx, new: NewFlow<'_>, config: &Reloadable) -> Result<Flow
         session_id: None,
         link: new.link,
         link_settled_at: None,
+        wrong_code_mac: None,
+        wrong_code_at: None,
     };
     row::ActiveModel::from(flow.clone())
         .insert(tx.conn())
@@ -249,40 +249,6 @@ pub async fn count_send(
     Ok(has_updated(&result))
 }
 
-/// D2: counts a try at the code of a flow in this state, by one guarded statement, before anything
-/// is compared. Returns `false` if no try is left.
-pub async fn count_try(
-    tx: &Tx,
-    id: Uuid,
-    state: FlowState,
-    max_tries: u32,
-) -> Result<bool, InfraError> {
-    let result = row::Entity::update_many()
-        .filter(row::Column::Id.eq(id))
-        .filter(row::Column::State.eq(state))
-        .filter(row::Column::ExpiresAt.gt(tx.now))
-        .col_expr(row::Column::Tries, Expr::col(row::Column::Tries).add(1))
-        .filter(row::Column::Tries.lt(i32::try_from(max_tries).unwrap_or(i32::MAX)))
-        .exec(tx.conn())
-        .await?;
-    Ok(has_updated(&result))
-}
-
-/// Counts a refusal that is about to be recorded in the audit log. Returns `false` if the log has
-/// enough refusals of this flow.
-pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let result = row::Entity::update_many()
-        .col_expr(
-            row::Column::Refusals,
-            Expr::col(row::Column::Refusals).add(1),
-        )
-        .filter(row::Column::Id.eq(id))
-        .filter(row::Column::Refusals.lt(MAX_RECORDED_REFUSALS))
-        .exec(tx.conn())
-        .await?;
-    Ok(has_updated(&result))
-}
-
 /// B6: claims an open flow, by one guarded statement: of any number at once exactly one gets
 /// `true`.
 pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
@@ -402,19 +368,4 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
         .exec(tx.conn())
         .await?;
     Ok(has_updated(&result))
-}
-
-/// Deletes at most `max` flows, and with them their secrets, 24 h after they have expired, and at
-/// once those whose email was withheld: no link names them, and any number may be requested (OA-8).
-/// Returns how many.
-pub async fn sweep(tx: &Tx, max: u64) -> Result<u64, InfraError> {
-    let has_no_link = row::Column::State
-        .ne(FlowState::Consumed)
-        .and(row::Column::WithheldUntil.is_not_null())
-        .and(row::Column::Sends.eq(1));
-    let expired = row::Column::ExpiresAt
-        .lt(tx.now - RETENTION)
-        .or(row::Column::ExpiresAt.lt(tx.now).and(has_no_link));
-    tx.delete_some::<row::Entity>(row::Column::Id, expired, max)
-        .await
 }

@@ -84,7 +84,10 @@ pub async fn require_pending(
     let handle = Plain::parse(txn).ok_or(PageError::SignInExpired)?;
     let found = pending::peek(&app.tickets, &handle, context.requester()).await?;
     match found {
-        Some(pending) => Ok(Some(pending)),
+        Some(pending) => {
+            context.caller.log_line.keep();
+            Ok(Some(pending))
+        }
         // OC-8: the page that stored the request set the cookie.
         None if !context.had_pre && context.current.is_none() => Err(PageError::MissingCookie),
         None => Err(PageError::SignInExpired),
@@ -140,11 +143,9 @@ pub async fn refuse_pending_link(
     app: &App,
     context: &RequestContext,
 ) -> Result<PageError, InfraError> {
-    tracing::warn!(
-        request_id = context.caller.request_id,
-        reason = "lk_browser",
-        "upstream link refused"
-    );
+    if let Some(request_id) = context.caller.reference_if_refused() {
+        tracing::warn!(request_id, reason = "lk_browser", "upstream link refused");
+    }
     let Some(current) = &context.current else {
         return Ok(PageError::PendingLinkGone);
     };

@@ -25,6 +25,7 @@ pub mod page_error;
 pub mod pending;
 pub mod pending_link;
 pub mod provider_buttons;
+pub mod repeated;
 pub mod resume;
 pub mod sign_in;
 

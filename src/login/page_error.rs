@@ -126,13 +126,17 @@ impl PageError {
     pub fn render(self, app: &App, request: &Request) -> Response {
         let caller = Caller::from_request(request);
         if let Self::Infra(error) | Self::Interrupted(error, _) = &self {
+            caller.log_line.keep();
             error.log(&caller.request_id);
         }
         let (status, mut key) = self.status_and_text();
+        let reference = caller.reference(status);
         if matches!(self, Self::InvalidForm | Self::MissingCookie)
             && let Some(mismatch) = deployment::mismatch(request, &app.public_url)
         {
-            mismatch.log(&caller.request_id);
+            if let Some(reference) = reference {
+                mismatch.log(reference);
+            }
             key = "error-deployment";
         }
         let (localizer, options) = PageLook::of(request).get().unwrap_or_else(|| {
@@ -145,7 +149,7 @@ impl PageError {
             next_href: next.as_ref().map(|next| next.href.as_str()),
             next_label: next.as_ref().map(|next| next.label.clone()),
             again: TryAgain::of(request).filter(|_| matches!(self, Self::Infra(_))),
-            ..ErrorPage::with_texts(&localizer, status, key, &caller.request_id)
+            ..ErrorPage::with_texts(&localizer, status, key, reference)
         };
         let mut response = render_page(&page, options);
         if let Some(seconds) = self.retry_after_seconds() {

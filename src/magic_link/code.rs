@@ -14,7 +14,7 @@ use crate::{
     error::InfraError,
     login::{
         device,
-        flow::{self, Flow, FlowState},
+        flow::{self, Flow, FlowState, Try},
     },
     secret::{Hash, Plain},
 };
@@ -68,6 +68,7 @@ pub async fn consume(
     let Some(flow) = flow::find_held(tx.conn(), id, &attempt.holder).await? else {
         return consume::refuse(tx, None, ConsumeRefusal::NotHolder, attempt).await;
     };
+    attempt.caller.log_line.keep();
     let Some(code) = normalise(entered, attempt.config.magic_link.code_digits) else {
         return consume::refuse(tx, Some(&flow), ConsumeRefusal::Malformed, attempt).await;
     };
@@ -77,18 +78,62 @@ pub async fn consume(
     if consume::may_repeat(&flow, tx, attempt) {
         return repeat(tx, flow, &code, attempt).await;
     }
-    if !count_try(tx, &flow, FlowState::Open, attempt).await? {
-        // The same code may have come twice, and the other attempt was quicker.
-        let found = flow::find(tx.conn(), id).await?;
-        return match found.filter(|flow| consume::may_repeat(flow, tx, attempt)) {
-            Some(flow) => repeat(tx, flow, &code, attempt).await,
-            None => consume::refuse(tx, Some(&flow), why_not_counted(&flow, tx.now), attempt).await,
-        };
+    if !count_try(tx, &flow, FlowState::Open, &code, attempt).await? {
+        return not_counted(tx, flow, &code, attempt).await;
     }
     match compare(tx, &flow, &code, attempt).await? {
-        Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
+        Some(reason) => refuse_code(tx, &flow, &code, reason, attempt).await,
         None => consume::claim(tx, flow, attempt, ConsumedSecret::Code).await,
     }
+}
+
+/// Refuses a code that was counted. A wrong one is remembered for a moment.
+async fn refuse_code(
+    tx: &Tx,
+    flow: &Flow,
+    code: &str,
+    reason: ConsumeRefusal,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    if matches!(
+        reason,
+        ConsumeRefusal::WrongCode | ConsumeRefusal::ExpiredCode
+    ) {
+        flow::remember_wrong_code(tx, flow.id, &code_mac(flow, code, attempt)).await?;
+    }
+    consume::refuse(tx, Some(flow), reason, attempt).await
+}
+
+/// The attempt did not count. The same code may have come twice, by a double click: the right one gives
+/// the same session, and the wrong one the same answer, which costs one attempt and tells its sender
+/// nothing new. Otherwise the flow accepts no code any more.
+async fn not_counted(
+    tx: &Tx,
+    flow: Flow,
+    code: &str,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    let found = flow::find(tx.conn(), flow.id).await?;
+    match found {
+        Some(flow) if consume::may_repeat(&flow, tx, attempt) => {
+            repeat(tx, flow, code, attempt).await
+        }
+        Some(flow)
+            if flow.state == FlowState::Open
+                && flow::is_repeated_code(&flow, &code_mac(&flow, code, attempt), tx.now) =>
+        {
+            let reason = why_wrong(tx, &flow, code, attempt).await?;
+            let flow = Some(Box::new(flow));
+            Ok(ConsumeOutcome::Refused { flow, reason })
+        }
+        _ => consume::refuse(tx, Some(&flow), why_not_counted(&flow, tx.now), attempt).await,
+    }
+}
+
+/// Returns the keyed hash under which a wrong code is remembered. It is no hash of a code in an email.
+fn code_mac(flow: &Flow, code: &str, attempt: &ConsumeAttempt<'_>) -> Hash {
+    let parts: [&[u8]; 3] = [b"wrong code", flow.id.as_bytes(), code.as_bytes()];
+    attempt.code_pepper.tag(&parts)
 }
 
 /// Returns why an attempt at a flow did not count: the flow is over, or has had all its attempts.
@@ -108,7 +153,7 @@ async fn repeat(
     code: &str,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<ConsumeOutcome, InfraError> {
-    if !count_try(tx, &flow, FlowState::Consumed, attempt).await? {
+    if !count_try(tx, &flow, FlowState::Consumed, code, attempt).await? {
         return consume::refuse(tx, Some(&flow), ConsumeRefusal::NoTriesLeft, attempt).await;
     }
     match compare(tx, &flow, code, attempt).await? {
@@ -121,9 +166,16 @@ async fn count_try(
     tx: &Tx,
     flow: &Flow,
     state: FlowState,
+    code: &str,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<bool, InfraError> {
-    flow::count_try(tx, flow.id, state, attempt.config.limits.tries_per_flow).await
+    let code_mac = &code_mac(flow, code, attempt);
+    let one = Try {
+        flow: flow.id,
+        state,
+        code_mac,
+    };
+    flow::count_try(tx, one, attempt.config.limits.tries_per_flow).await
 }
 
 /// Compares a code that was counted against its flow, under the budgets of the caller. Returns `None` if
@@ -164,14 +216,24 @@ async fn compare(
             } else {
                 budgets.count(tx).await?;
             }
-            let all = token::find_all(tx.conn(), flow.id).await?;
-            let was_right = token::matches_code(&all, flow.id, code, attempt.code_pepper);
-            Ok(Some(match was_right {
-                true => ConsumeRefusal::ExpiredCode,
-                false => ConsumeRefusal::WrongCode,
-            }))
+            Ok(Some(why_wrong(tx, flow, code, attempt).await?))
         }
     }
+}
+
+/// Returns whether a code that is not right was right once.
+async fn why_wrong(
+    tx: &Tx,
+    flow: &Flow,
+    code: &str,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeRefusal, InfraError> {
+    let all = token::find_all(tx.conn(), flow.id).await?;
+    let was_right = token::matches_code(&all, flow.id, code, attempt.code_pepper);
+    Ok(match was_right {
+        true => ConsumeRefusal::ExpiredCode,
+        false => ConsumeRefusal::WrongCode,
+    })
 }
 
 /// Returns the device of the attempt, if it signed in with the address before.

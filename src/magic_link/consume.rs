@@ -292,11 +292,12 @@ pub(super) async fn refuse(
                 .record(tx)
                 .await?;
         }
-        _ => tracing::info!(
-            request_id = attempt.caller.request_id,
-            reason = reason.as_str(),
-            "link or code refused"
-        ),
+        _ => {
+            if let Some(request_id) = attempt.caller.reference_if_refused() {
+                let reason = reason.as_str();
+                tracing::info!(request_id, reason, "link or code refused");
+            }
+        }
     }
     Ok(ConsumeOutcome::Refused {
         flow: flow.cloned().map(Box::new),

@@ -32,6 +32,7 @@ pub(super) async fn consume(
         consume::refuse(tx, None, ConsumeRefusal::OtherBrowser, attempt).await?;
         return Ok(ConsumeOutcome::OtherHolder);
     }
+    attempt.caller.log_line.keep();
     if consume::may_repeat(&flow, tx, attempt) {
         return consume::repeat(tx, flow, attempt).await;
     }

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use super::{
-    grant_check::{GrantHolder, holder_if_live},
+    grant_check::{GrantEnd, GrantHolder, holder_if_live},
     grant_store::{self, Grant, StoredGrant},
     issue::grant_of_jti,
 };
@@ -14,7 +14,7 @@ use crate::{
     client,
     config::{Client, GrantType, Reloadable},
     error::InfraError,
-    key::{Claims, ExpectedToken},
+    key::{Claims, ExpectedToken, TokenError},
     user::UserEmail,
 };
 
@@ -35,6 +35,63 @@ pub(crate) struct ActiveGrant {
     pub(crate) holder: GrantHolder,
     /// The user's primary address, if it was requested.
     pub(crate) address: Option<UserEmail>,
+}
+
+/// Why a token stands for nothing now. The log has the word; the response is the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InactiveToken {
+    /// It is none that we could have issued to anyone.
+    Malformed,
+    /// It is for no audience that we issue for.
+    OtherAudience,
+    /// We did not issue it as an access token, or do not accept it now.
+    Refused(TokenError),
+    /// It is an ID token.
+    NoAccessToken,
+    ClientRemoved,
+    /// Its client may not use the grant type that it came from any more.
+    GrantTypeRemoved,
+    GrantUnknown,
+    /// Its grant is another client's or user's.
+    OtherGrant,
+    GrantEnded(GrantEnd),
+}
+
+impl InactiveToken {
+    /// Returns the reason code.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused(TokenError::Expired) => "token_expired",
+            Self::Refused(TokenError::NotYet | TokenError::IssuedAt) => "token_not_yet_valid",
+            Self::Refused(TokenError::Key) => "token_key_unknown",
+            Self::Refused(TokenError::Signature) => "token_signature",
+            Self::Refused(TokenError::Issuer) => "token_issuer",
+            Self::Refused(TokenError::Type) | Self::NoAccessToken => "token_type",
+            Self::Malformed | Self::Refused(_) => "token_malformed",
+            Self::OtherAudience => "token_audience",
+            Self::ClientRemoved => "client_removed",
+            Self::GrantTypeRemoved => "grant_type_removed",
+            Self::GrantUnknown => "grant_unknown",
+            Self::OtherGrant => "other_grant",
+            Self::GrantEnded(end) => end.as_str(),
+        }
+    }
+}
+
+/// Why the check of a token found none that is live.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenCheckError {
+    #[error("{0:?}")]
+    Inactive(InactiveToken),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl From<InactiveToken> for TokenCheckError {
+    fn from(why: InactiveToken) -> Self {
+        Self::Inactive(why)
+    }
 }
 
 /// What is read of the user of a token.
@@ -63,13 +120,19 @@ pub(crate) fn text_claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
 
 /// Verifies the signature and the claims of an access token, for any audience that we issue for
 /// (RFC 9068 §4). Its grant is not looked up.
-#[must_use]
-pub(crate) fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Option<Claims> {
+///
+/// # Errors
+/// Why it is no access token of ours.
+pub(crate) fn verify_signed(
+    app: &App,
+    config: &Reloadable,
+    token: &str,
+) -> Result<Claims, InactiveToken> {
     // The one audience that the token names is checked, instead of all clients' audiences. It is
     // trusted only with the signature.
-    let audience = unverified_audience(token)?;
+    let audience = unverified_audience(token).ok_or(InactiveToken::Malformed)?;
     if audience != *app.public_url && !client::is_audience(config, &audience) {
-        return None;
+        return Err(InactiveToken::OtherAudience);
     }
     let verify = |typ: &&str| {
         let expect = ExpectedToken {
@@ -77,12 +140,19 @@ pub(crate) fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Opti
             issuer: &app.public_url,
             audiences: &[&audience],
         };
-        app.keys.verify(token, &expect).ok()
+        app.keys.verify(token, &expect)
     };
-    let types = config.access_token_typ(&audience).accepted();
-    // Where `typ` does not tell the two apart, `client_id` does: no ID token has it.
-    let is_access_token = |claims: &Claims| claims.contains_key("client_id");
-    types.iter().find_map(verify).filter(is_access_token)
+    let mut why = TokenError::Type;
+    for typ in config.access_token_typ(&audience).accepted() {
+        match verify(typ) {
+            // Where `typ` does not tell the two apart, `client_id` does: no ID token has it.
+            Ok(claims) if claims.contains_key("client_id") => return Ok(claims),
+            Ok(_) => return Err(InactiveToken::NoAccessToken),
+            Err(TokenError::Type) => {}
+            Err(error) => why = error,
+        }
+    }
+    Err(InactiveToken::Refused(why))
 }
 
 fn unverified_audience(token: &str) -> Option<String> {
@@ -103,42 +173,48 @@ pub(crate) fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
 
 /// Finds what a live token stands for: signed by us, its client registered for the grant type that
 /// it came from, its grant not revoked, its user active, and its session live unless it has
-/// `offline_access` (UI-5, IN-2). None for any other token, without telling why.
+/// `offline_access` (UI-5, IN-2).
+///
+/// # Errors
+/// Why it stands for nothing, for the log alone.
 pub(crate) async fn find_active<'a>(
     app: &App,
     config: &'a Reloadable,
     token: &str,
     parts: UserParts,
-) -> Result<Option<ActiveToken<'a>>, InfraError> {
-    let Some(claims) = verify_signed(app, config, token) else {
-        return Ok(None);
-    };
-    let Some(client) = client::find(config, text_claim(&claims, "client_id")) else {
-        return Ok(None);
-    };
+) -> Result<ActiveToken<'a>, TokenCheckError> {
+    let claims = verify_signed(app, config, token)?;
+    let client = client::find(config, text_claim(&claims, "client_id"))
+        .ok_or(InactiveToken::ClientRemoved)?;
     let may_use = |grant_type| client.grant_types.contains(&grant_type);
     let Some(id) = grant_id(app, &claims) else {
-        let is_own = text_claim(&claims, "sub") == client.client_id;
-        let is_active = is_own && may_use(GrantType::ClientCredentials);
-        return Ok(is_active.then_some(ActiveToken {
+        if text_claim(&claims, "sub") != client.client_id {
+            return Err(InactiveToken::OtherGrant.into());
+        }
+        if !may_use(GrantType::ClientCredentials) {
+            return Err(InactiveToken::GrantTypeRemoved.into());
+        }
+        return Ok(ActiveToken {
             claims,
             client,
             grant: None,
-        }));
+        });
     };
     if !may_use(GrantType::AuthorizationCode) {
-        return Ok(None);
+        return Err(InactiveToken::GrantTypeRemoved.into());
     }
-    let Some((stored, address)) = find_grant(app, id, parts).await? else {
-        return Ok(None);
-    };
-    let Some(holder) = holder_if_live(&stored, app.clock().now(), &config.session) else {
-        return Ok(None);
-    };
+    let (stored, address) = find_grant(app, id, parts)
+        .await?
+        .ok_or(InactiveToken::GrantUnknown)?;
+    let holder = holder_if_live(&stored, app.clock().now(), &config.session)
+        .map_err(InactiveToken::GrantEnded)?;
     let grant = stored.grant;
-    let is_active = grant.client_id == client.client_id
+    let is_own = grant.client_id == client.client_id
         && holder.user.public_id.to_string() == text_claim(&claims, "sub");
-    Ok(is_active.then_some(ActiveToken {
+    if !is_own {
+        return Err(InactiveToken::OtherGrant.into());
+    }
+    Ok(ActiveToken {
         claims,
         client,
         grant: Some(ActiveGrant {
@@ -146,7 +222,7 @@ pub(crate) async fn find_active<'a>(
             holder,
             address,
         }),
-    }))
+    })
 }
 
 async fn find_grant(

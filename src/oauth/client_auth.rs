@@ -157,6 +157,9 @@ pub(crate) async fn authenticate_client<'a>(
             return Err(attempt.reject(secret_reason(client, registered)).await);
         }
     };
+    if client.token_endpoint_auth_method != ClientAuth::None {
+        caller.log_line.keep();
+    }
     Ok(TokenRequest {
         app,
         config,

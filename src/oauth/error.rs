@@ -244,6 +244,7 @@ impl EndpointError {
                 response
             }
             Self::Infra(error) => {
+                caller.log_line.keep();
                 error.log(&caller.request_id);
                 OauthError::from_infra(&error).into_response()
             }

@@ -129,36 +129,74 @@ pub(crate) async fn ensure_grant_is_authorized(
     let holder = match check.source {
         GrantSource::Code(sign_in) => find_code_holder(tx, limits, sign_in, check).await?,
         GrantSource::Stored(grant) => {
-            holder_if_live(grant, tx.now, limits).ok_or(GrantError::SignInEnded)?
+            holder_if_live(grant, tx.now, limits).map_err(|_| GrantError::SignInEnded)?
         }
     };
     ensure_consent(tx, check, &holder.user).await?;
     Ok(holder)
 }
 
+/// Why a stored grant is not live. The log has the word; clients learn only that it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrantEnd {
+    Revoked,
+    Expired,
+    UserNotActive,
+    SignedOutEverywhere,
+    SessionEnded,
+}
+
+impl GrantEnd {
+    /// Returns the reason code.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "grant_revoked",
+            Self::Expired => "grant_expired",
+            Self::UserNotActive => "user_disabled",
+            Self::SignedOutEverywhere => "signed_out_everywhere",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+}
+
 /// Returns whose grant this is while it is live: not revoked or expired, its user active and in the
 /// same epoch, and its session live unless the grant has `offline_access` (ST-05).
-#[must_use]
+///
+/// # Errors
+/// Why it is not.
 pub(crate) fn holder_if_live(
     stored: &StoredGrant,
     now: Time,
     limits: &config::Session,
-) -> Option<GrantHolder> {
+) -> Result<GrantHolder, GrantEnd> {
     let grant = &stored.grant;
-    if grant.revoked_at.is_some() || grant.expires_at <= now {
-        return None;
+    if grant.revoked_at.is_some() {
+        return Err(GrantEnd::Revoked);
     }
-    let (user, session) = (stored.user.clone()?, stored.session.clone());
+    if grant.expires_at <= now {
+        return Err(GrantEnd::Expired);
+    }
+    let user = stored.user.clone().ok_or(GrantEnd::UserNotActive)?;
+    if user.state != UserState::Active {
+        return Err(GrantEnd::UserNotActive);
+    }
     if scope::has(&grant.scope, scope::OFFLINE) {
-        let is_live = user.state == UserState::Active && user.auth_epoch == grant.auth_epoch;
-        return is_live.then_some(GrantHolder {
+        let is_live = user.auth_epoch == grant.auth_epoch;
+        let holder = is_live.then_some(GrantHolder {
             user,
             session: None,
             has_most_grants: false,
         });
+        return holder.ok_or(GrantEnd::SignedOutEverywhere);
     }
-    let current = session::if_live(session?, user, now, limits)?;
-    Some(GrantHolder {
+    let session = stored.session.clone().ok_or(GrantEnd::SessionEnded)?;
+    let end = match user.auth_epoch == session.auth_epoch {
+        true => GrantEnd::SessionEnded,
+        false => GrantEnd::SignedOutEverywhere,
+    };
+    let current = session::if_live(session, user, now, limits).ok_or(end)?;
+    Ok(GrantHolder {
         user: current.user,
         session: Some(current.session),
         has_most_grants: false,

@@ -6,7 +6,7 @@ use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use serde_json::{Map, Value, json};
 
 use super::{
-    access_token::{self, UserParts},
+    access_token::{self, TokenCheckError, UserParts},
     client_auth::{TokenRequest, authenticate_client},
     error::{EndpointError, json_response},
     grant_check::holder_if_live,
@@ -66,8 +66,10 @@ async fn introspect_access_token(
         client,
         ..
     } = *request;
-    let Some(token) = access_token::find_active(app, config, token, UserParts::User).await? else {
-        return Ok(None);
+    let token = match access_token::find_active(app, config, token, UserParts::User).await {
+        Ok(token) => token,
+        Err(TokenCheckError::Inactive(_)) => return Ok(None),
+        Err(TokenCheckError::Infra(error)) => return Err(error),
     };
     let is_own = token.client.client_id == client.client_id;
     let introspects_audience = client
@@ -115,7 +117,7 @@ async fn introspect_refresh_token(
     let Some(idle_until) = grant.idle_until.filter(|until| *until > now) else {
         return Ok(None);
     };
-    let Some(holder) = holder_if_live(&stored, now, &config.session) else {
+    let Ok(holder) = holder_if_live(&stored, now, &config.session) else {
         return Ok(None);
     };
     let roles = user::roles(&holder.user);

@@ -75,7 +75,7 @@ fn find_grant_id(request: &TokenRequest<'_>, token: &str) -> Result<Option<Uuid>
     if let Some(token) = RefreshToken::parse(&app.macs.refresh, token) {
         return Ok(Some(token.family));
     }
-    let Some(claims) = access_token::verify_signed(app, config, token) else {
+    let Ok(claims) = access_token::verify_signed(app, config, token) else {
         return Ok(None);
     };
     if access_token::text_claim(&claims, "client_id") != client.client_id {

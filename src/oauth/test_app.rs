@@ -36,7 +36,7 @@ use crate::{
     session::{self, AuthMethod, NewSession, Session},
     ticket::Tickets,
     user::{self, Address, ResolvedUser, User, VerifiedBy},
-    web::locale::Texts,
+    web::{locale::Texts, reason::RefusalReason},
 };
 
 pub(super) const ISSUER: &str = "https://id.example";
@@ -77,6 +77,8 @@ pub(super) struct TestResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
+    /// The reason for the log; empty without one.
+    pub(super) reason: String,
 }
 
 impl TestResponse {
@@ -423,11 +425,14 @@ pub(super) fn form_request(path: &str, form: &[(&str, &str)]) -> Request {
 pub(super) async fn send(routes: &BoxEndpoint<'static>, request: Request) -> TestResponse {
     let response = routes.call(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
+    let reason = response.data::<RefusalReason>();
+    let reason = reason.map(|reason| reason.code.to_string());
     let body = response.into_body().into_string().await.unwrap();
     TestResponse {
         status,
         headers,
         body: serde_json::from_str(&body).unwrap_or(Value::Null),
+        reason: reason.unwrap_or_default(),
     }
 }
 

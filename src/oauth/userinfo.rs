@@ -11,7 +11,7 @@ use poem::{
 use serde::Serialize;
 
 use super::{
-    access_token::{self, ActiveGrant, UserParts},
+    access_token::{self, ActiveGrant, InactiveToken, TokenCheckError, UserParts},
     error::{OauthError, json_response},
     scope,
     user_claims::{self, ClaimFilter, UserClaims},
@@ -43,8 +43,8 @@ pub(crate) enum BearerError {
     NoToken,
     #[error("{0}")]
     InvalidRequest(&'static str),
-    #[error("the token is not live")]
-    InvalidToken,
+    #[error("the token is not live: {0:?}")]
+    InvalidToken(InactiveToken),
     #[error("the token lacks the scope {0}")]
     InsufficientScope(&'static str),
     #[error(transparent)]
@@ -54,6 +54,15 @@ pub(crate) enum BearerError {
 impl From<ParamError> for BearerError {
     fn from(_: ParamError) -> Self {
         Self::InvalidRequest("A parameter is repeated or malformed.")
+    }
+}
+
+impl From<TokenCheckError> for BearerError {
+    fn from(error: TokenCheckError) -> Self {
+        match error {
+            TokenCheckError::Inactive(why) => Self::InvalidToken(why),
+            TokenCheckError::Infra(error) => Self::Infra(error),
+        }
     }
 }
 
@@ -69,9 +78,8 @@ pub(crate) async fn userinfo(Data(app): Data<&App>, request: &Request, body: Bod
 async fn load(app: &App, request: &Request, body: Body) -> Result<serde_json::Value, BearerError> {
     let token = read_token(request, body).await?;
     let config = app.config.get();
-    let token = access_token::find_active(app, &config, &token, UserParts::UserAndAddress)
-        .await?
-        .ok_or(BearerError::InvalidToken)?;
+    let token = access_token::find_active(app, &config, &token, UserParts::UserAndAddress).await?;
+    Caller::from_request(request).log_line.keep();
     cors::restrict_to_origins(request, &token.client.allowed_origins);
     // A scope that an operator has taken from the client since is gone here, too.
     let scope = scope::grantable(token.client, token.text("scope"));
@@ -135,7 +143,7 @@ fn has_form(request: &Request) -> bool {
 
 impl BearerError {
     /// Logs the error and returns the response (RFC 6750 §3): a challenge, with an error only if
-    /// the request has a token.
+    /// the request has a token. Why a token is not live is for the log alone.
     fn into_response(self, caller: &Caller) -> Response {
         let (status, error) = match &self {
             Self::NoToken => {
@@ -145,12 +153,17 @@ impl BearerError {
                 return with_challenge(response, "");
             }
             Self::Infra(error) => {
+                caller.log_line.keep();
                 error.log(&caller.request_id);
                 return OauthError::from_infra(error).into_response();
             }
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        };
+        let reason = match &self {
+            Self::InvalidToken(why) => why.as_str(),
+            _ => error,
         };
         let (description, scope) = match self {
             Self::InvalidRequest(description) => (description, String::new()),
@@ -165,7 +178,7 @@ impl BearerError {
         };
         let body = serde_json::json!({ "error": error, "error_description": description });
         let parameters = format!(", error=\"{error}\", error_description=\"{description}\"{scope}");
-        let response = RefusalReason::new(error).attach_to(json_response(status, &body));
+        let response = RefusalReason::new(reason).attach_to(json_response(status, &body));
         with_challenge(response, &parameters)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     config::Live,
     federation::app::api::UpstreamApi,
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi},
-    web::{caller::Caller, docs::DocumentationPage, problem::Problem, shared::SharedBody},
+    web::{docs::DocumentationPage, problem::Problem, shared::SharedBody},
 };
 
 pub(super) type Service = OpenApiService<(MagicLinkApi, UpstreamApi, LoginsApi), ()>;
@@ -55,9 +55,8 @@ async fn call<E: Endpoint>(
 ) -> poem::Result<Response> {
     let path = request.uri().path().to_owned();
     if path.starts_with("/api/v2") && !config.get().api.v2_enabled {
-        let reference = Caller::from_request(&request).request_id;
         let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
-        return Ok(problem.with_reference(reference).into_response());
+        return Ok(problem.into_response());
     }
     check_strings(&mut request).await?;
     match api.call(request).await {

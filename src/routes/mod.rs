@@ -8,11 +8,11 @@ mod table;
 
 use std::sync::Arc;
 
-use poem::{Endpoint, EndpointExt as _, Response, get, handler, http::StatusCode};
+use poem::{Endpoint, EndpointExt as _, Request, Response, get, handler, http::StatusCode};
 
 use crate::{
     app::App,
-    client,
+    client, db,
     federation::provider::Providers,
     login::{client_home, context, first_party, page::ErrorPage},
     mail::mailbox::Mailbox,
@@ -21,6 +21,7 @@ use crate::{
         again::Repeatable,
         cors::cors,
         layers::{self, Layers},
+        line_budget::LineBudget,
         methods::allow_methods,
         page::{PageOptions, render_page},
     },
@@ -60,6 +61,7 @@ pub fn public(
     layers.unnamed_proxy = app.unnamed_proxy.clone();
     layers.path_stripping = app.path_stripping.clone();
     layers.redirect_loopback = is_dev;
+    layers.lines = Some(LineBudget::default());
     layers.error_page = Some(error_page(app));
     routes
         .data(app.clone())
@@ -67,7 +69,13 @@ pub fn public(
         .data(Metadata::default())
         .data(document)
         .data(providers.clone())
+        .around(decided)
         .with(layers)
+}
+
+/// Holds a response back until all that it rests on lasts (SP-2).
+async fn decided<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<E::Output> {
+    db::decided(endpoint.call(request)).await?
 }
 
 /// `/`: people who open it by hand go to their account.
@@ -111,7 +119,7 @@ fn error_page(app: &App) -> layers::ErrorPage {
             ),
             next_label: Some(label),
             again: again.map(Repeatable::again),
-            ..ErrorPage::with_texts(&localizer, error.status, key, &error.reference)
+            ..ErrorPage::with_texts(&localizer, error.status, key, error.reference.as_deref())
         };
         render_page(&page, options)
     })

@@ -6,15 +6,20 @@
 //! - [`locale`] holds the texts for people in their languages.
 //! - [`fetch`] sends requests to other hosts.
 //! - [`base_path`] is the path of `server.public_url`.
+//! - [`every_second`] logs what strangers cause in any number.
 
 pub mod base_path;
+pub mod every_second;
 pub mod fetch;
 pub mod locale;
 mod request;
 mod response;
 pub mod server;
 
-pub use request::{again, caller, cookie, csrf, deployment, named_client, params, unnamed_proxy};
+pub use request::{
+    again, caller, cookie, csrf, deployment, line_budget, log_line, named_client, params,
+    unnamed_proxy,
+};
 pub(crate) use response::filters;
 pub use response::{assets, docs, error, look, page, problem, reason, shared};
 pub use server::{cors, layers, methods, mount, tls};

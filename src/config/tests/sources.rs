@@ -135,6 +135,57 @@ fn a_bad_variable_is_refused_at_its_key() {
     }
 }
 
+/// OD-6: the words of a problem, by file and environment.
+#[test]
+fn od_6_hints_name_the_variable_where_the_value_came_from_one_and_the_key_otherwise() {
+    for (text, env, words) in [
+        (
+            "",
+            ("ENTREE__SERVER__LISTEN", "localhost:8080"),
+            "ENTREE__SERVER__LISTEN must be an IP address with a port. Write, for example: \
+             ENTREE__SERVER__LISTEN=127.0.0.1:8080",
+        ),
+        (
+            "",
+            ("ENTREE__MAIL__HOST", "smtp.example.com:587"),
+            "ENTREE__MAIL__HOST holds a port. Set ENTREE__MAIL__HOST=smtp.example.com and \
+             ENTREE__MAIL__PORT=587.",
+        ),
+        (
+            "",
+            ("ENTREE__SERVER__TRUSTED_PROXIES", "10.0.0.0/33"),
+            "ENTREE__SERVER__TRUSTED_PROXIES[0] must be an IP address or network. Write, for \
+             example: ENTREE__SERVER__TRUSTED_PROXIES=10.0.0.0/8,::1/128",
+        ),
+        (
+            "",
+            ("ENTREE__MAIL__PASSWROD", "x"),
+            "ENTREE__MAIL__PASSWROD is not a known key. Did you mean ENTREE__MAIL__PASSWORD?",
+        ),
+        (
+            "",
+            ("ENTREE__MAIL__USERNAME", "u"),
+            "mail.password is not set. Set mail.password or mail.password_file, or remove \
+             ENTREE__MAIL__USERNAME.",
+        ),
+        (
+            "session.idle_seconds = 9999999",
+            ("ENTREE__SESSION__ABSOLUTE_SECONDS", "5000000"),
+            "session.idle_seconds is under a minute or over ENTREE__SESSION__ABSOLUTE_SECONDS. Set \
+             a number from 60 to ENTREE__SESSION__ABSOLUTE_SECONDS.",
+        ),
+        (
+            "mail.host = \"smtp.example.com:587\"",
+            ("ENTREE__TOKEN__ACCESS_SECONDS", "60"),
+            "mail.host holds a port. Set mail.host = \"smtp.example.com\" and mail.port = 587.",
+        ),
+    ] {
+        let problems = load_text(text, &[env]).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|one| one == words), "{words}\n{said:#?}");
+    }
+}
+
 #[test]
 fn dev_presets_are_below_the_file_and_the_command_line_is_above_everything() {
     let dev = |port, env: &[(&str, &str)]| {

@@ -7,4 +7,5 @@
 pub mod api;
 pub mod code;
 pub mod complete;
+pub mod messages;
 mod tokens;

@@ -222,7 +222,7 @@ impl<'a> Callback<'a> {
     /// Stores a posted response and leads the browser to our own GET.
     async fn store(&self, params: &CallbackParams) -> Result<Step, StepError> {
         let tickets = &self.app.tickets;
-        state::check_pending(tickets, &params.state)
+        state::check_known(tickets, &params.state)
             .await
             .map_err(|error| self.refused_before_flow(error))?;
         if let Some(wait) = callback::posting_wait(self.app, self.context, &params.state).await {

@@ -171,21 +171,34 @@ pub async fn store_posted(
     }
 }
 
-/// Claims a posted response by its handle.
+/// Claims a posted response by its handle. A handle that comes again still has the `state`, which says
+/// where its browser goes (OC-8).
 pub async fn claim_posted(
     tickets: &Tickets,
     handle: Option<&str>,
 ) -> Result<CallbackParams, FederationError> {
     let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let handle = handle.and_then(Plain::parse).ok_or_else(unknown)?;
-    match tickets
-        .claim(TicketKind::Returned, &handle.hash(), b"used", POSTED_TTL)
-        .await
-    {
-        Ok(Claim::Fresh(value)) => serde_json::from_slice(&value).map_err(|_| unknown()),
-        Ok(Claim::Replayed(_)) => Err(RefusalCode::StateUsed.into()),
-        Ok(Claim::Gone) => Err(unknown()),
-        Err(error) => Err(state::store_down(&error)),
+    let read =
+        |value: &[u8]| serde_json::from_slice::<CallbackParams>(value).map_err(|_| unknown());
+    let handle = handle.hash();
+    let live = tickets.peek(TicketKind::Returned, &handle).await;
+    let live = live.map_err(|error| state::store_down(&error))?;
+    let state = match &live {
+        Some(value) => read(value)?.state,
+        None => String::new(),
+    };
+    let claim = tickets.claim(TicketKind::Returned, &handle, state.as_bytes(), POSTED_TTL);
+    match claim.await.map_err(|error| state::store_down(&error))? {
+        Claim::Fresh(value) => read(&value),
+        Claim::Replayed(state) => match String::from_utf8(state) {
+            Ok(state) if has_state_form(&state) => Ok(CallbackParams {
+                state,
+                ..CallbackParams::default()
+            }),
+            _ => Err(RefusalCode::StateUsed.into()),
+        },
+        Claim::Gone => Err(unknown()),
     }
 }
 

@@ -209,16 +209,17 @@ pub async fn store(
     }
 }
 
-/// Checks that a flow waits under this `state`, and does not spend it.
-pub async fn check_pending(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
+/// Checks that a flow waits or waited under this `state`, and does not spend it. One that was spent still
+/// says where its own browser goes (OC-8).
+pub async fn check_known(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
     match tickets.peek(TicketKind::Upstream, &handle_of(state)).await {
         Ok(Some(_)) => Ok(()),
         // No flow is live there: a claim spends nothing, and distinguishes a used state from an
         // unknown one.
-        Ok(None) => claim(tickets, state)
-            .await
-            .map(drop)
-            .map_err(Unclaimed::into_error),
+        Ok(None) => match claim(tickets, state).await {
+            Ok(_) | Err(Unclaimed::Used(Some(_))) => Ok(()),
+            Err(unclaimed) => Err(unclaimed.into_error()),
+        },
         Err(error) => Err(store_down(&error)),
     }
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     connect::{Answered, connect_to_session},
-    pending::{PendingLinkSource, return_to, wait},
-    settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
+    pending::{PendingLinkSource, return_to},
+    switch::{self, is_connected, switch_user},
 };
 use crate::{
     app::App,
@@ -29,7 +29,7 @@ use crate::{
         resume::continue_path,
     },
     secret::Plain,
-    session::{self, CurrentSession},
+    session,
     user::{self, identity},
     web::{filters, locale::Localizer, page::PageContent},
 };
@@ -166,7 +166,7 @@ async fn decide_ticket(
         return Ok(Step::Continue(continuation));
     }
     match link.requirement {
-        LinkRequirement::SwitchConsent => switch_user(app, context, link).await,
+        LinkRequirement::SwitchConsent => switch_user(app, context, handle, link).await,
         LinkRequirement::LinkConsent => {
             let is_same = link.session.is_some() && link.session == context.session_id();
             let Some(current) = context.current.as_ref().filter(|_| is_same) else {
@@ -177,41 +177,6 @@ async fn decide_ticket(
             Ok(Step::Connected(session, Continuation::Account))
         }
         LinkRequirement::VerifiedEmail => Err(PageError::SignInExpired.into()),
-    }
-}
-
-/// LC-A: the user has agreed to leave the session of another user.
-async fn switch_user(
-    app: &App,
-    context: &RequestContext,
-    link: PendingLink,
-) -> Result<Step, StepError> {
-    let login = UpstreamLogin::from_pending(&link);
-    let link_context = LinkContext {
-        switch: true,
-        ..LinkContext::in_browser(context)
-    };
-    match settle(app, &login, link_context).await? {
-        LinkOutcome::SignedIn(session) => Ok(Step::SignedIn(
-            session,
-            Continuation::load(app, context, link.txn.as_deref()).await?,
-        )),
-        LinkOutcome::Waits(requirement) => {
-            let renewed = link
-                .renewed(app.clock().now())
-                .ok_or(PageError::PendingLinkGone)?;
-            Ok(wait(
-                app,
-                context,
-                &PendingLink {
-                    requirement,
-                    ..renewed
-                },
-            )
-            .await?)
-        }
-        LinkOutcome::OwnAccount => Ok(Step::Continue(Continuation::Account)),
-        LinkOutcome::Refused(error) => Err(refused(error, &link)),
     }
 }
 
@@ -269,6 +234,10 @@ async fn repeat_of_ticket(
     let link = pending_link::find_claimed(&app.tickets, handle, context.requester(), now)
         .await?
         .ok_or(StepError::NoPendingLink)?;
+    if agreed && link.requirement == LinkRequirement::SwitchConsent {
+        let step = switch::repeat(app, context, handle, &link).await?;
+        return step.ok_or(StepError::NoPendingLink);
+    }
     if let Some(session) = link.session
         && let Some(rotated) = find_rotated(app, context, session, Answered::Ticket(handle)).await?
     {
@@ -284,17 +253,6 @@ async fn repeat_of_ticket(
         true => Ok(Step::Continue(Continuation::Account)),
         false => Err(StepError::NoPendingLink),
     }
-}
-
-/// Returns whether the account of a link is connected to the user of a session.
-async fn is_connected(
-    app: &App,
-    current: &CurrentSession,
-    link: &PendingLink,
-) -> Result<bool, InfraError> {
-    let (issuer, subject) = (&link.account.issuer, &link.account.subject);
-    let found = identity::find_linked(app.db.read(), issuer, subject).await?;
-    Ok(found.is_some_and(|identity| identity.user_id == current.user.id))
 }
 
 async fn repeat_in_flow(

@@ -6,4 +6,5 @@ mod connect;
 pub mod disconnect;
 pub mod pending;
 pub mod settle;
+pub mod switch;
 pub mod table;

@@ -21,7 +21,7 @@ pub struct ErrorPage<'a> {
     pub next_label: Option<String>,
     /// How the user sends the request again. It takes the place of the link.
     pub again: Option<TryAgain>,
-    /// The request id, which identifies the event in the log.
+    /// The request id, which identifies the event in the log; none if it has no line there.
     pub reference: Option<&'a str>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> ErrorPage<'a> {
         localizer: &'a Localizer,
         status: StatusCode,
         key: &str,
-        reference: &'a str,
+        reference: impl Into<Option<&'a str>>,
     ) -> Self {
         let title = match key {
             "error-internal" => localizer.text("error-title"),
@@ -47,7 +47,7 @@ impl<'a> ErrorPage<'a> {
             next_href: None,
             next_label: None,
             again: None,
-            reference: Some(reference),
+            reference: reference.into(),
         }
     }
 }

@@ -129,13 +129,14 @@ async fn cl_1_cl_2_cl_3_cl_4_each_scope_brings_its_claims_and_nothing_is_null() 
 }
 
 #[tokio::test]
-async fn ui_5_what_ended_is_refused_on_the_next_call() {
-    for change in [
-        "UPDATE grant_families SET revoked_at = 1",
-        "UPDATE sessions SET revoked_at = 1",
-        "UPDATE users SET state = 'disabled'",
-        "UPDATE users SET auth_epoch = 7",
-        "DELETE FROM grant_families",
+async fn ui_5_od_4_what_ended_is_refused_on_the_next_call_and_the_log_has_the_reason() {
+    for (change, reason) in [
+        ("UPDATE grant_families SET revoked_at = 1", "grant_revoked"),
+        ("UPDATE grant_families SET expires_at = 1", "grant_expired"),
+        ("UPDATE sessions SET revoked_at = 1", "session_ended"),
+        ("UPDATE users SET state = 'disabled'", "user_disabled"),
+        ("UPDATE users SET auth_epoch = 7", "signed_out_everywhere"),
+        ("DELETE FROM grant_families", "grant_unknown"),
     ] {
         let test_app = TestApp::new().await;
         let bound = test_app.tokens("web", "openid").await;
@@ -145,6 +146,12 @@ async fn ui_5_what_ended_is_refused_on_the_next_call() {
         test_app.sql(change).await;
         let refused = test_app.userinfo(&bound).await;
         assert_eq!(refused.error(), (401, "invalid_token"), "{change}");
+        assert_eq!(refused.reason, reason, "{change}");
+        let words = refused.body["error_description"].as_str().unwrap();
+        assert_eq!(
+            words, "The token is expired, revoked or not valid here.",
+            "one answer for all"
+        );
         let offline = test_app.userinfo(&offline.text("access_token")).await;
         let expected = if change.contains("sessions") {
             200
@@ -158,4 +165,12 @@ async fn ui_5_what_ended_is_refused_on_the_next_call() {
     test_app.advance(601 + 30);
     let expired = test_app.userinfo(&tokens.text("access_token")).await;
     assert_eq!(expired.status, 401);
+    assert_eq!(expired.reason, "token_expired");
+    for (token, reason) in [
+        (tokens.text("id_token"), "token_audience"),
+        ("x".to_owned(), "token_malformed"),
+    ] {
+        let refused = test_app.userinfo(&token).await;
+        assert_eq!((refused.error().0, &*refused.reason), (401, reason));
+    }
 }

@@ -12,13 +12,14 @@ use std::{
 use ipnet::IpNet;
 use poem::{
     Request,
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
 };
 
+use super::{line_budget::LineBudget, log_line::LogLine};
 use crate::{network::Network, secret};
 
 /// The sender of a request. `Debug` shows the request id alone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Caller {
     /// The right-most hop that is no proxy of ours. An IPv4 address mapped to IPv6 becomes IPv4.
     pub ip: IpAddr,
@@ -30,6 +31,8 @@ pub struct Caller {
     pub device: String,
     /// The Accept-Language header, cut to 256 bytes; empty if absent.
     pub accept_language: String,
+    /// Whether the request has a line of its own in the log.
+    pub log_line: LogLine,
 }
 
 impl fmt::Debug for Caller {
@@ -62,7 +65,31 @@ impl Caller {
             request_id: secret::public_id().simple().to_string(),
             device: describe_device(header_text(headers, &header::USER_AGENT, 512)),
             accept_language: header_text(headers, &header::ACCEPT_LANGUAGE, 256).to_owned(),
+            log_line: LogLine::default(),
         }
+    }
+
+    /// Lets the request take its line in the log from a budget of strangers, unless it turns out to
+    /// belong to a user, a flow or a client (OA-19). Without a budget it has its line.
+    #[must_use]
+    pub fn with_lines_of(self, budget: Option<&LineBudget>) -> Self {
+        let new = |budget| LogLine::new(budget, Network::of(self.ip));
+        let log_line = budget.map(new).unwrap_or_default();
+        Self { log_line, ..self }
+    }
+
+    /// Returns the reference that a response of this status shows; none if the request gets no line in
+    /// the log, where it would lead to nothing.
+    #[must_use]
+    pub fn reference(&self, status: StatusCode) -> Option<&str> {
+        let is_written = self.log_line.is_written(status);
+        is_written.then_some(self.request_id.as_str())
+    }
+
+    /// Returns the reference for a line about why the request is refused; none if it gets no line.
+    #[must_use]
+    pub fn reference_if_refused(&self) -> Option<&str> {
+        self.reference(StatusCode::BAD_REQUEST)
     }
 }
 

@@ -73,8 +73,8 @@ pub struct ErrorResponse {
     pub status: StatusCode,
     /// What is wrong and what helps: fixed words, or for a 4xx words about what the caller sent.
     pub detail: String,
-    /// The id of the request in the log.
-    pub reference: String,
+    /// The id of the request in the log; none if it has no line there (OA-19).
+    pub reference: Option<String>,
 }
 
 impl ErrorResponse {
@@ -84,7 +84,7 @@ impl ErrorResponse {
         Self {
             status,
             detail: code_and_detail(status).1.to_owned(),
-            reference: reference.to_owned(),
+            reference: Some(reference.to_owned()),
         }
     }
 
@@ -120,7 +120,11 @@ impl ErrorResponse {
 
     fn to_problem(&self) -> Response {
         let problem = Problem::new(self.status, code_and_detail(self.status).0, &self.detail);
-        poem::IntoResponse::into_response(problem.with_reference(&self.reference))
+        let problem = match &self.reference {
+            Some(reference) => problem.with_reference(reference),
+            None => problem,
+        };
+        poem::IntoResponse::into_response(problem)
     }
 
     /// RFC 6749 §5.2, with the codes of §4.1.2.1 for errors of the service.
@@ -145,7 +149,13 @@ impl ErrorResponse {
 
     fn to_text(&self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let text = format!("{title}\n{}\nReference: {}\n", self.detail, self.reference);
+        let reference = self.reference.as_deref();
+        let reference = reference.map(|reference| format!("Reference: {reference}\n"));
+        let text = format!(
+            "{title}\n{}\n{}",
+            self.detail,
+            reference.unwrap_or_default()
+        );
         Response::builder()
             .status(self.status)
             .content_type("text/plain; charset=utf-8")

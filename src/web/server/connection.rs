@@ -28,6 +28,7 @@ use super::{
     networks::Networks,
     options::ServerOptions,
     response_body::GuardedBody,
+    unread_log::UnreadLog,
 };
 use crate::web::caller;
 
@@ -54,6 +55,7 @@ pub(super) struct Context<E> {
     pub(super) options: ServerOptions,
     pub(super) networks: Arc<Networks>,
     pub(super) requests: Arc<RequestBudget>,
+    pub(super) unread: UnreadLog,
     /// True once the service stops.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -66,6 +68,7 @@ impl<E> Clone for Context<E> {
             options: self.options.clone(),
             networks: Arc::clone(&self.networks),
             requests: Arc::clone(&self.requests),
+            unread: self.unread.clone(),
             stopped: self.stopped.clone(),
         }
     }
@@ -121,11 +124,14 @@ impl<E: Endpoint + 'static> Context<E> {
         let mut activity = sender.subscribe();
         let sender = Arc::new(sender);
         let cut = Arc::new(Notify::new());
+        let remote = addresses.remote.clone();
         let receiver = Receiver {
             addresses,
             scheme,
             trusted_proxies: Arc::clone(&self.options.trusted_proxies),
             requests: Arc::clone(&self.requests),
+            unread: self.unread.clone(),
+            header_bytes: self.options.header_bytes,
             cut: Arc::clone(&cut),
         };
         let endpoint = Arc::clone(&self.endpoint);
@@ -136,8 +142,8 @@ impl<E: Endpoint + 'static> Context<E> {
             let endpoint = Arc::clone(&endpoint);
             async move {
                 let response = match request {
-                    Some(request) => endpoint.get_response(request).await,
-                    None => no_space(version),
+                    Ok(request) => endpoint.get_response(request).await,
+                    Err(status) => unread(status, version),
                 };
                 let response: hyper::Response<_> = response.into();
                 Ok::<_, Infallible>(GuardedBody::respond(response, guard, space))
@@ -158,8 +164,13 @@ impl<E: Endpoint + 'static> Context<E> {
                 // counts before a quiet time that a busy machine caused.
                 biased;
                 () = cut.notified() => return,
-                // The result is of no interest: clients end connections as they like.
-                _ended = &mut connection => return,
+                // Clients end connections as they like.
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        self.unread.note_error(&*error, &remote);
+                    }
+                    return;
+                }
                 closing = quiet(&mut activity, &self.options, &idle_timeout) => {
                     if is_closing || closing == Closing::Forced {
                         return;
@@ -179,16 +190,19 @@ struct Receiver {
     scheme: Scheme,
     trusted_proxies: Arc<[IpNet]>,
     requests: Arc<RequestBudget>,
+    unread: UnreadLog,
+    header_bytes: usize,
     cut: Arc<Notify>,
 }
 
 impl Receiver {
-    /// Charges a request. One for which there is no space is dropped here, with its header.
+    /// Charges a request. One for which there is no space, or whose header is too large, is dropped here.
     fn receive(
         &self,
         mut request: hyper::Request<Incoming>,
-    ) -> (Option<Request>, Arc<RequestSpace>) {
+    ) -> (Result<Request, StatusCode>, Arc<RequestSpace>) {
         let cost = cost_of(&request);
+        let is_too_large = is_header_over(&request, self.header_bytes);
         unpin_uri(&mut request);
         let Addresses { local, remote } = self.addresses.clone();
         let mut request = Request::from((request, local, remote, self.scheme.clone()));
@@ -196,7 +210,15 @@ impl Receiver {
         let space = self.requests.begin(from, cost, Arc::clone(&self.cut));
         let space = Arc::new(space);
         request.set_data(Arc::clone(&space));
-        ((!space.is_refused).then_some(request), space)
+        let request = if space.is_refused {
+            Err(StatusCode::SERVICE_UNAVAILABLE)
+        } else if is_too_large {
+            self.unread.note_too_large(&self.addresses.remote);
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        } else {
+            Ok(request)
+        };
+        (request, space)
     }
 }
 
@@ -215,6 +237,16 @@ fn cost_of(request: &hyper::Request<Incoming>) -> RequestCost {
     }
 }
 
+/// Returns whether the header of an HTTP/2 request has more bytes than it may, as RFC 9113 §10.5.1
+/// counts them. Over HTTP/1.1 such a header is not read to its end.
+fn is_header_over(request: &hyper::Request<Incoming>, most: usize) -> bool {
+    const FIELD_BYTES: usize = 32;
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    request.version() == Version::HTTP_2
+        && fields.sum::<usize>() + request.uri().to_string().len() > most
+}
+
 /// Copies the URI: HTTP/2 leaves it in the buffer that was read, and would keep all of that.
 fn unpin_uri(request: &mut hyper::Request<Incoming>) {
     let text = Bytes::from(request.uri().to_string());
@@ -223,11 +255,12 @@ fn unpin_uri(request: &mut hyper::Request<Incoming>) {
     }
 }
 
-/// Returns the response to a request that was not read. Its line in the log is that of the budget.
-fn no_space(version: Version) -> Response {
-    let mut response = Response::builder()
-        .status(StatusCode::SERVICE_UNAVAILABLE)
-        .header(header::RETRY_AFTER, "5");
+/// Returns the response to a request that was not read. It is counted in a line of the log.
+fn unread(status: StatusCode, version: Version) -> Response {
+    let mut response = Response::builder().status(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response = response.header(header::RETRY_AFTER, "5");
+    }
     if version < Version::HTTP_2 {
         response = response.header(header::CONNECTION, "close");
     }
@@ -248,9 +281,15 @@ fn http_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(u32::from(STREAM_WINDOW))
         .initial_connection_window_size(u32::from(CONNECTION_WINDOW))
         .max_send_buf_size(64 * 1024)
-        .max_header_list_size(u32::try_from(options.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(max_header_list(options))
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
     builder
+}
+
+/// Returns how large a header the HTTP/2 library reads: twice of what is served, because the library
+/// refuses a larger one without a word, and one in between can be counted.
+fn max_header_list(options: &ServerOptions) -> u32 {
+    u32::try_from(options.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX)
 }

@@ -39,6 +39,7 @@ use crate::{
         caller::Caller,
         deployment::loggable,
         error::{Audience, ErrorResponse},
+        line_budget::LineBudget,
         look::PageLook,
         named_client::NamedClient,
         response::{hsts, reason::RefusalReason},
@@ -69,6 +70,8 @@ pub struct Layers {
     pub unnamed_proxy: UnnamedProxy,
     /// Where a proxy that takes the path of `public_url` off is noted.
     pub path_stripping: PathStripping,
+    /// The lines that the requests of strangers have in the log (OA-19). Without it each has one.
+    pub lines: Option<LineBudget>,
     /// Without it errors for people are plain text.
     pub error_page: Option<ErrorPage>,
     /// The most bytes of a body (PX-02).
@@ -101,6 +104,7 @@ impl Layers {
             trusted_proxies: Arc::new([]),
             unnamed_proxy: UnnamedProxy::default(),
             path_stripping: PathStripping::default(),
+            lines: None,
             error_page: None,
             body_bytes: 64 * 1024,
             body_pause: Duration::from_secs(15),
@@ -143,7 +147,8 @@ impl<E: Endpoint> Endpoint for Layered<E> {
             audience: self.audience(request.uri().path()),
             area: self.area(request.uri().path()),
             is_http_1: request.version() < Version::HTTP_2,
-            caller: Caller::resolve(&request, &self.layers.trusted_proxies),
+            caller: Caller::resolve(&request, &self.layers.trusted_proxies)
+                .with_lines_of(self.layers.lines.as_ref()),
             named_client: NamedClient::default(),
             look: PageLook::default(),
             repeatable: OnceLock::new(),
@@ -167,7 +172,7 @@ impl<E: Endpoint> Endpoint for Layered<E> {
             () = ended(space.as_deref()) => self.render_ended(&summary),
             response = self.respond(request, space.as_deref(), &summary, &span) => response,
         };
-        let mut response = with_reference(response, request_id);
+        let mut response = with_reference(response, &summary.caller);
         self.set_headers(&mut response, &summary);
         record(&summary, &response, span);
         Ok(response)
@@ -283,6 +288,7 @@ impl<E: Endpoint> Layered<E> {
                 (StatusCode::INTERNAL_SERVER_ERROR, "panic")
             }
             Err(_elapsed) => {
+                summary.caller.log_line.keep();
                 tracing::error!(request_id, "a request took too long");
                 (StatusCode::SERVICE_UNAVAILABLE, "request_timeout")
             }
@@ -297,6 +303,10 @@ impl<E: Endpoint> Layered<E> {
         let status = error.status();
         let request_id = &summary.caller.request_id;
         let infra_error = error.downcast_ref::<InfraError>();
+        // A fault of ours has its line, and its reference leads there.
+        if infra_error.is_some() || status.is_server_error() {
+            summary.caller.log_line.keep();
+        }
         match infra_error {
             Some(infra_error) => infra_error.log(request_id),
             None if status.is_server_error() => {
@@ -330,6 +340,7 @@ impl<E: Endpoint> Layered<E> {
     }
 
     fn render(&self, error: &ErrorResponse, summary: &RequestSummary) -> Response {
+        let error = &summary.with_findable_reference(error);
         let mut response = match (&self.layers.error_page, summary.audience) {
             (Some(page), Audience::People) => {
                 let failed = FailedRequest {

@@ -20,6 +20,7 @@ use super::{
     connection::{Addresses, Context},
     networks::{NetworkSlot, Networks},
     options::ServerOptions,
+    unread_log::UnreadLog,
 };
 use crate::telemetry::metrics;
 
@@ -44,6 +45,7 @@ pub async fn serve<E: Endpoint + 'static>(
         endpoint: Arc::new(endpoint),
         tls,
         requests: RequestBudget::new(options.request_bytes),
+        unread: UnreadLog::default(),
         options,
         networks: Arc::clone(&slots.networks),
         stopped,

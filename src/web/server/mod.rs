@@ -22,6 +22,7 @@ mod options;
 mod rejection;
 mod response_body;
 pub mod tls;
+mod unread_log;
 
 pub use listener::serve;
 pub use options::ServerOptions;

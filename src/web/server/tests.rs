@@ -526,3 +526,4 @@ async fn oa_5_networks_that_take_every_connection_keep_no_one_out() {
 const CLOSING: &str = "GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
 
 mod unfinished;
+mod unread;

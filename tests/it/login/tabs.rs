@@ -12,6 +12,8 @@ on_both!(
     st_04_a_sign_in_page_that_is_reloaded_after_the_sign_in_leads_to_its_client,
     st_04_a_user_who_stays_signed_in_goes_on_to_the_client,
     od_9_a_reload_of_the_switch_question_leads_to_the_waiting_page,
+    st_04_a_second_click_on_the_switch_by_link_goes_on_as_the_first,
+    st_04_a_second_click_on_the_switch_by_code_goes_on_as_the_first,
 );
 
 async fn open_sign_in(browser: &mut Browser<'_>, attempt: &Attempt) -> Page {
@@ -132,4 +134,33 @@ async fn od_9_a_reload_of_the_switch_question_leads_to_the_waiting_page(test_app
     assert!(page.has("form#code"), "{}", page.summary());
     let elsewhere = test_app.browser().open("/login/link").await;
     assert!(elsewhere.has("a#restart"), "{}", elsewhere.summary());
+}
+
+/// Sends a form that leaves another user's session twice: with the cookies of before, of which the
+/// browser shows the second response, and then with those of the first.
+async fn switch_twice(mut browser: Browser<'_>, page: &Page, form: &str, fill: &[(&str, &str)]) {
+    let mut lost = browser.clone();
+    let first = lost.submit(page, form, fill).await;
+    let second = browser.submit(page, form, fill).await;
+    assert_eq!(second.status, first.status, "{}", second.summary());
+    assert_at_other_client(&settle(&mut browser, second).await);
+    let third = lost.submit(page, form, fill).await;
+    assert_eq!(third.status, first.status, "{}", third.summary());
+    for browser in [&mut browser, &mut lost] {
+        let account = browser.account().await.unwrap();
+        assert!(account.contains("leaves@x.test"), "{account}");
+    }
+}
+
+async fn st_04_a_second_click_on_the_switch_by_link_goes_on_as_the_first(test_app: TestApp) {
+    let (browser, question) = switch_question(&test_app, &other()).await;
+    switch_twice(browser, &question, "link", &[]).await;
+}
+
+async fn st_04_a_second_click_on_the_switch_by_code_goes_on_as_the_first(test_app: TestApp) {
+    let (mut browser, _) = switch_question(&test_app, &other()).await;
+    let page = browser.open("/login/link").await;
+    let waiting = settle(&mut browser, page).await;
+    let code = test_app.mail("leaves@x.test").await.code();
+    switch_twice(browser, &waiting, "code", &[("code", &code)]).await;
 }

@@ -31,6 +31,7 @@ on_both!(
     d_1_a_code_works_only_with_the_flow_cookie,
     d_2_five_tries_counted_before_the_compare_and_over_resends,
     d_2_of_64_guesses_at_once_five_are_compared,
+    d_2_a_double_click_on_a_wrong_code_costs_one_attempt,
     d_3_spent_wrong_codes_switch_codes_off_for_an_hour_and_links_still_work,
     d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day,
     d_4_wrong_and_expired_codes_differ_for_the_holder_alone,
@@ -174,6 +175,49 @@ async fn d_2_of_64_guesses_at_once_five_are_compared(test_app: TestApp) {
         assert_eq!(status.unwrap(), StatusCode::SEE_OTHER);
     }
     assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
+}
+
+async fn tries(test_app: &TestApp, waiting: &Page) -> i32 {
+    let flow = magic_link_flow::Entity::find_by_id(flow_of(waiting));
+    flow.one(test_app.app.db.read())
+        .await
+        .unwrap()
+        .unwrap()
+        .tries
+}
+
+async fn d_2_a_double_click_on_a_wrong_code_costs_one_attempt(test_app: TestApp) {
+    let test_app = Arc::new(test_app);
+    let email = "d2-double@example.com";
+    let mut person = test_app.browser();
+    let waiting = person.ask(email).await;
+    let code = test_app.mail(email).await.code();
+    let (mistyped, other) = (wrong(&code, 0), wrong(&code, 1));
+    let first = guess(&mut person, &waiting, &mistyped).await;
+    let again = guess(&mut person, &waiting, &mistyped).await;
+    assert!(first.error().is_some());
+    assert_eq!(again.error(), first.error(), "the same answer");
+    assert_eq!(tries(&test_app, &waiting).await, 1);
+    let at_once = (0..2).map(|_| {
+        let form = waiting.form("code");
+        let request = person.filled(&waiting, &form, &[("code", &other)]);
+        let test_app = Arc::clone(&test_app);
+        tokio::spawn(async move { test_app.call(request).await.status })
+    });
+    for status in join_all(at_once).await {
+        assert_eq!(status.unwrap(), StatusCode::SEE_OTHER);
+    }
+    assert_eq!(tries(&test_app, &waiting).await, 2);
+    assert_eq!(events(&test_app, "wrong_code").await, 2);
+    // Later it is another attempt, and so is one after another code.
+    test_app.pass(11);
+    for (entered, counted) in [(&other, 3), (&mistyped, 4), (&other, 5), (&other, 5)] {
+        let page = guess(&mut person, &waiting, entered).await;
+        assert!(page.error().is_some(), "{}", page.summary());
+        assert_eq!(tries(&test_app, &waiting).await, counted);
+    }
+    guess(&mut person, &waiting, &code).await;
+    assert!(!person.is_signed_in(), "five were wrong");
 }
 
 /// Ten wrong codes an hour and thirty a day of an address; as many as they like of a network with it.

@@ -20,6 +20,7 @@ on_both!(
     od_14_the_reason_of_a_locked_user_is_in_the_audit_log,
     od_04_errors_for_client_software_lead_to_their_reason,
     oc_12_each_503_has_its_cause_in_the_log,
+    oa_19_a_page_shows_a_reference_only_if_the_log_has_its_line,
 );
 
 /// Checks that the page shows a reference and returns the reason that the log gives for it.
@@ -177,6 +178,27 @@ async fn od_04_errors_for_client_software_lead_to_their_reason(test_app: TestApp
     let reference = answer.header("x-request-id").expect("a reference");
     let problem: serde_json::Value = serde_json::from_str(&answer.body).expect("a problem");
     assert_eq!(problem["reference"], reference, "{problem}");
+}
+
+async fn oa_19_a_page_shows_a_reference_only_if_the_log_has_its_line(test_app: TestApp) {
+    register(&test_app);
+    let mut user = signed_in(&test_app, "ada@example.com").await;
+    let mut stranger = test_app.browser();
+    let path = format!("/login?txn={}", "A".repeat(43));
+    let mut shown = 0;
+    for _ in 0..40 {
+        let page = stranger.open(&path).await;
+        let reference = page.header("x-request-id").expect("an id");
+        let is_shown = page.body.contains(reference);
+        assert_eq!(is_shown, !log::reasons(reference).is_empty());
+        shown += usize::from(is_shown);
+    }
+    assert_eq!(shown, 30, "of one network in a minute");
+    // The neighbour who is signed in, and another network.
+    user.from.clone_from(&stranger.from);
+    for browser in [&mut user, &mut test_app.browser()] {
+        reason_of(&browser.open(&path).await);
+    }
 }
 
 async fn od_14_the_reason_of_a_locked_user_is_in_the_audit_log(test_app: TestApp) {

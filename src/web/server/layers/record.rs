@@ -15,8 +15,13 @@ use crate::{
         trace::{Span, Tag},
     },
     web::{
-        again::Repeatable, caller::Caller, error::Audience, look::PageLook,
-        named_client::NamedClient, problem::Problem, response::reason::RefusalReason,
+        again::Repeatable,
+        caller::Caller,
+        error::{Audience, ErrorResponse},
+        look::PageLook,
+        named_client::NamedClient,
+        problem::Problem,
+        response::reason::RefusalReason,
     },
 };
 
@@ -35,12 +40,26 @@ pub(super) struct RequestSummary {
     pub(super) started: Instant,
 }
 
-/// Puts the reference into a problem of `/api` that has none yet: every error leads to its line in the
-/// log (OD-4).
-pub(super) fn with_reference(mut response: Response, request_id: &str) -> Response {
+impl RequestSummary {
+    /// Returns an error without the reference that leads to no line in the log (OA-19).
+    pub(super) fn with_findable_reference(&self, error: &ErrorResponse) -> ErrorResponse {
+        let is_findable = self.caller.reference(error.status).is_some();
+        let reference = error.reference.clone().filter(|_| is_findable);
+        ErrorResponse {
+            reference,
+            ..error.clone()
+        }
+    }
+}
+
+/// Puts the reference into a problem of `/api` that has none yet: every reference leads to its line in
+/// the log (OD-4).
+pub(super) fn with_reference(mut response: Response, caller: &Caller) -> Response {
     let problem = response.extensions_mut().remove::<Problem>();
-    if let Some(problem) = problem.filter(|problem| problem.reference.is_none()) {
-        let problem = problem.with_reference(request_id);
+    if let Some(problem) = problem.filter(|problem| problem.reference.is_none())
+        && let Some(reference) = caller.reference(response.status())
+    {
+        let problem = problem.with_reference(reference);
         response.set_body(problem.to_body());
     }
     response
@@ -83,7 +102,7 @@ pub(super) fn record(summary: &RequestSummary, response: &Response, span: Span) 
 }
 
 /// Writes the line of a request. Probes and metrics come every few seconds, so that they are written
-/// at DEBUG (OD-14).
+/// at DEBUG (OD-14), and so are the requests of strangers beyond their budget (OA-19).
 fn log_request(summary: &RequestSummary, response: &Response, route: &str, span: &Span) {
     let status = response.status();
     let reason = response.data::<RefusalReason>();
@@ -108,13 +127,18 @@ fn log_request(summary: &RequestSummary, response: &Response, route: &str, span:
             )
         };
     }
-    if matches!(route, "/livez" | "/readyz" | "/metrics") {
-        if status.is_server_error() {
-            line!(tracing::Level::WARN);
-        } else {
-            line!(tracing::Level::DEBUG);
-        }
-    } else {
+    let is_probe = matches!(route, "/livez" | "/readyz" | "/metrics");
+    if is_probe && status.is_server_error() {
+        line!(tracing::Level::WARN);
+    } else if is_probe {
+        line!(tracing::Level::DEBUG);
+    } else if summary.caller.log_line.is_written(status) {
         line!(tracing::Level::INFO);
+    } else {
+        summary
+            .caller
+            .log_line
+            .leave_out(status, code.map(|code| code.to_owned().into()));
+        line!(tracing::Level::DEBUG);
     }
 }

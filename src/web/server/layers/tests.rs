@@ -248,7 +248,7 @@ async fn every_audience_gets_our_errors_without_a_cause() {
 async fn people_get_the_error_page_of_the_listener() {
     let mut layers = layers();
     layers.error_page = Some(Arc::new(|error, failed| {
-        assert_eq!(error.reference, failed.caller.request_id);
+        assert_eq!(error.reference.as_ref(), Some(&failed.caller.request_id));
         Response::builder()
             .status(error.status)
             .content_type("text/html")
@@ -528,3 +528,5 @@ async fn od_14_the_log_has_one_line_a_request_but_probes_and_never_a_path_or_a_q
         "the cause, once: {log}"
     );
 }
+
+mod log_lines;

@@ -90,7 +90,13 @@ async fn oa_5_requests_whose_body_never_begins_are_charged_from_their_header_on(
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -119,7 +125,7 @@ async fn oc_12_a_503_for_want_of_space_names_its_cause_in_one_line_a_second() {
     let ended = headers_alone(&server).await;
     sleep(Duration::from_millis(1_200)).await;
     drop(guard);
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = lines.text();
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
     assert!((1..4).contains(&warnings.len()) && ended > 4, "{log}");
     assert!(

@@ -373,6 +373,7 @@ async fn cb_03_a_response_by_form_post_finds_its_browser_again(test_app: TestApp
     // The callback works once, and only in this browser.
     let before = Snapshot::load(&test_app).await;
     let again = post_callback(&mut browser, &back).await;
+    let again = browser.follow(&again).await;
     fixture
         .assert_refusal(&before, &again, ("posted again", 400, "up_state_used"))
         .await;

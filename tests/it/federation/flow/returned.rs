@@ -4,13 +4,14 @@ use serde_json::json;
 use testkit::{page::Page, upstream::Lie};
 
 use crate::{
-    federation::{ProviderFixture, leads_to_client},
+    federation::{ProviderFixture, leads_to_client, post_callback},
     oauth::{CALLBACK, settle},
     test_app::TestApp,
 };
 
 on_both!(
     oc_8_a_response_that_comes_twice_leads_to_the_client,
+    oc_8_a_posted_response_that_comes_twice_leads_to_the_client,
     oc_8_a_late_response_leads_to_the_request_that_still_waits,
     oc_8_a_browser_that_lost_its_cookies_is_led_to_the_client,
     oc_8_another_browser_learns_nothing_of_the_client,
@@ -45,6 +46,34 @@ async fn oc_8_a_response_that_comes_twice_leads_to_the_client(test_app: TestApp)
         page.attribute("form#sign-in input[name=txn]", "value"),
         login.attribute("form#sign-in input[name=txn]", "value"),
     );
+}
+
+/// Apple's way: the form comes again by Back, or its redirect by a reload.
+async fn oc_8_a_posted_response_that_comes_twice_leads_to_the_client(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({"response_mode": "form_post"})).await;
+    fixture.up.tell(Lie::error("access_denied"));
+    let (mut browser, login, back) = fixture.go_to_provider().await;
+    let posted = post_callback(&mut browser, &back).await;
+    let declined = browser.follow(&posted).await;
+    assert!(declined.has("form#sign-in"), "{}", declined.summary());
+    let reloaded = browser.follow(&posted).await;
+    let posted_again = post_callback(&mut browser, &back).await;
+    let again = browser.follow(&posted_again).await;
+    for refused in [reloaded, again] {
+        assert_eq!(refused.status, 400, "{}", refused.summary());
+        let next = next_of(&refused);
+        assert!(next.contains("client=web"), "{next}");
+        let page = browser.open(&next).await;
+        assert_eq!(
+            page.attribute("form#sign-in input[name=txn]", "value"),
+            login.attribute("form#sign-in input[name=txn]", "value"),
+        );
+    }
+    // Another browser learns nothing of the client.
+    let mut other = test_app.browser();
+    other.open("/login").await;
+    let posted = post_callback(&mut other, &back).await;
+    assert_eq!(next_of(&other.follow(&posted).await), "/login");
 }
 
 async fn oc_8_a_late_response_leads_to_the_request_that_still_waits(test_app: TestApp) {

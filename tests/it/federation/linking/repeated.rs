@@ -16,6 +16,7 @@ on_both!(
     st_04_a_second_click_on_connect_keeps_the_user_signed_in,
     st_04_a_second_click_on_connect_from_the_account_page,
     st_04_a_second_click_on_not_now_goes_on,
+    st_04_two_clicks_on_switch_at_once_both_go_on,
 );
 
 const SID: &str = "__Host-Http-sid";
@@ -82,4 +83,34 @@ async fn st_04_a_second_click_on_not_now_goes_on(test_app: TestApp) {
         assert!(browser.account().await.is_some());
     }
     assert_eq!(count_rows(&test_app, "user_identities").await, 0);
+}
+
+/// Returns a browser with another user's session, and the question whether to leave it for the account
+/// at the provider, which a client's request waits for.
+async fn question_to_switch<'a>(
+    fixture: &ProviderFixture<'a>,
+) -> (Browser<'a>, testkit::page::Page) {
+    fixture.assert_signs_in("the owner, elsewhere").await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
+    browser.sign_in("other@example.test").await;
+    let response = browser.open(&back.path()).await;
+    let question = settle(&mut browser, response).await;
+    assert!(question.has("form#identity"), "{}", question.summary());
+    (browser, question)
+}
+
+async fn st_04_two_clicks_on_switch_at_once_both_go_on(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (browser, question) = question_to_switch(&fixture).await;
+    let yes = [("decision", "yes")];
+    let (mut one, mut other) = (browser.clone(), browser);
+    let answers = tokio::join!(
+        one.submit(&question, "identity", &yes),
+        other.submit(&question, "identity", &yes),
+    );
+    for answer in [answers.0, answers.1] {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.summary());
+    }
+    assert_eq!(one.cookies[SID], other.cookies[SID]);
+    assert!(one.account().await.unwrap().contains(&fixture.email));
 }

@@ -1,0 +1,164 @@
+//! LC-A: the user has agreed to leave the session of another user for the account at the provider.
+//!
+//! The form may come twice: at the same time with the cookies of before, or later with those that the
+//! first response set. Either way the browser goes on as the first answer did (ST-04).
+
+use std::time::Duration;
+
+use super::{
+    pending::{return_to, wait},
+    settle::{LinkContext, LinkOutcome, UpstreamLogin, settle_in},
+};
+use crate::{
+    app::App,
+    error::InfraError,
+    federation::step::{Continuation, RepeatedSignIn, Step, StepError},
+    login::{
+        PageError, RequestContext,
+        pending_link::{self, LinkRequirement, PendingLink},
+        repeated::RepeatableSecrets,
+    },
+    secret::Plain,
+    session::{self, CurrentSession},
+    user::identity,
+};
+
+/// How often a second answer looks for the session of a first one that is not done.
+const LOOKS: usize = 20;
+
+/// How long it waits between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Signs the user of the account in, by the answer to the question under this handle.
+pub(super) async fn switch_user(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    link: PendingLink,
+) -> Result<Step, StepError> {
+    let secrets = context.secrets_after(app, handle);
+    match settle(app, context, &link, secrets.as_ref()).await? {
+        LinkOutcome::SignedIn(session) => Ok(Step::SignedIn(
+            session,
+            Continuation::load(app, context, link.txn.as_deref()).await?,
+        )),
+        LinkOutcome::Waits(requirement) => {
+            let renewed = link
+                .renewed(app.clock().now())
+                .ok_or(PageError::PendingLinkGone)?;
+            let link = PendingLink {
+                requirement,
+                ..renewed
+            };
+            Ok(wait(app, context, &link).await?)
+        }
+        LinkOutcome::OwnAccount => Ok(Step::Continue(Continuation::Account)),
+        LinkOutcome::Refused(error) => Err(StepError::refused(
+            error,
+            &link.account.provider,
+            return_to(&link),
+        )),
+    }
+}
+
+/// Settles the link as `settle::settle` does, and gives a sign-in secrets that can be repeated.
+async fn settle(
+    app: &App,
+    context: &RequestContext,
+    link: &PendingLink,
+    secrets: Option<&RepeatableSecrets>,
+) -> Result<LinkOutcome, InfraError> {
+    let login = UpstreamLogin::from_pending(link);
+    let link_context = LinkContext {
+        switch: true,
+        ..LinkContext::in_browser(context)
+    };
+    for _ in 0..2 {
+        let tx = app.db.begin().await?;
+        let Some(mut outcome) = settle_in(app, &tx, &login, link_context).await? else {
+            continue;
+        };
+        if let (LinkOutcome::SignedIn(signed_in), Some(secrets)) = (&mut outcome, secrets) {
+            secrets.give_to(&tx, signed_in).await?;
+        }
+        tx.commit().await?;
+        return Ok(outcome);
+    }
+    Ok(LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
+}
+
+/// Returns the step of an answer that came a second time with the cookies of before. Returns none if
+/// the first one led to no session.
+pub(super) async fn repeat(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    link: &PendingLink,
+) -> Result<Option<Step>, StepError> {
+    let Some(secrets) = context.secrets_after(app, handle) else {
+        return Ok(None);
+    };
+    let Some(found) = wait_for_session(app, context, &secrets.sid).await? else {
+        return Ok(None);
+    };
+    let again = RepeatedSignIn {
+        secrets,
+        remembered: found.session.remembered,
+    };
+    let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
+    Ok(Some(Step::SignedInAgain(again, continuation)))
+}
+
+/// Finds the session with this secret, once the first answer is done.
+async fn wait_for_session(
+    app: &App,
+    context: &RequestContext,
+    sid: &Plain,
+) -> Result<Option<CurrentSession>, InfraError> {
+    let limits = &context.config.session;
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let now = app.clock().now();
+        let found = session::find_by_cookie(app.db.read(), &sid.hash(), now, limits).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the step of an answer that came a second time with the cookies of the first response, to
+/// which its form token does not belong: nothing in the form is used but its handle. Returns none if
+/// this browser has not answered the question by this sign-in.
+pub async fn continue_switched(
+    app: &App,
+    context: &RequestContext,
+    handle: Option<&str>,
+) -> Result<Option<Step>, StepError> {
+    let (Some(handle), Some(current)) = (handle.and_then(Plain::parse), &context.current) else {
+        return Ok(None);
+    };
+    let now = app.clock().now();
+    let link = pending_link::find_claimed(&app.tickets, &handle, context.requester(), now).await?;
+    let Some(link) = link.filter(|link| link.requirement == LinkRequirement::SwitchConsent) else {
+        return Ok(None);
+    };
+    if !is_connected(app, current, &link).await? {
+        return Ok(None);
+    }
+    let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
+    Ok(Some(Step::Continue(continuation)))
+}
+
+/// Returns whether the account of a link is connected to the user of a session.
+pub(super) async fn is_connected(
+    app: &App,
+    current: &CurrentSession,
+    link: &PendingLink,
+) -> Result<bool, InfraError> {
+    let (issuer, subject) = (&link.account.issuer, &link.account.subject);
+    let found = identity::find_linked(app.db.read(), issuer, subject).await?;
+    Ok(found.is_some_and(|identity| identity.user_id == current.user.id))
+}
