@@ -98,6 +98,7 @@ mod tests {
             (" A\u{202e}da\u{2069} ", "Ada"),
             ("A\u{200b}d\u{e0041}a\n\u{2028}", "Ada"),
             ("\u{feff} Ada \u{2800}", "Ada"),
+            ("A\u{2028}d\u{2029}a", "Ada"),
             // Persian joins with ZWNJ, Han varies with selectors, emoji join with ZWJ.
             (
                 "\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}",

@@ -137,4 +137,10 @@ mod tests {
             "one   two\na     x\\u{1b}[2J\nlong"
         );
     }
+
+    #[test]
+    fn oc_6_what_turns_the_direction_of_text_is_shown_and_not_sent() {
+        assert_eq!(clean("a\u{202e}b\u{2066}"), "a\\u{202e}b\\u{2066}");
+        assert_eq!(clean("\u{5d0}\u{e9}"), "\u{5d0}\u{e9}");
+    }
 }

@@ -168,6 +168,18 @@ pub async fn store(
     pending: &PendingRequest,
 ) -> Result<Plain, InfraError> {
     let handle = Plain::generate();
+    store_under(tickets, &handle, browser, session, pending).await?;
+    Ok(handle)
+}
+
+/// Stores a request under a handle of the caller's, which is as secret as a fresh one.
+pub async fn store_under(
+    tickets: &Tickets,
+    handle: &Plain,
+    browser: Hash,
+    session: Option<&Session>,
+    pending: &PendingRequest,
+) -> Result<(), InfraError> {
     let stored = StoredRequest {
         browser: browser.to_column(),
         session: session.map(|session| session.id),
@@ -181,7 +193,7 @@ pub async fn store(
     {
         return Err(InfraError::internal("a fresh 256-bit handle was taken"));
     }
-    Ok(handle)
+    Ok(())
 }
 
 /// Returns the request behind a handle, if this browser stored it. The request stays.

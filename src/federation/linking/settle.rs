@@ -327,3 +327,30 @@ async fn sign_in(
     let error = FederationError::new(code, refusal.as_str());
     Ok(Some(LinkOutcome::Refused(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(email: &str, name: &str) -> UpstreamLogin {
+        UpstreamLogin::new(Identity {
+            provider: "office".to_owned(),
+            issuer: "https://op.example".to_owned(),
+            subject: "7".to_owned(),
+            email: Some(email.to_owned()),
+            trust: Trust::None,
+            name: Some(name.to_owned()),
+            locale: None,
+            amr: vec![],
+        })
+    }
+
+    #[test]
+    fn oc_6_an_address_with_hidden_characters_is_none_and_a_name_is_without_them() {
+        let plain = login("ada@example.com", "Ada").account;
+        assert_eq!(plain.email.as_deref(), Some("ada@example.com"));
+        let hidden = login("ada\u{202e}@example.com", "A\u{202e}da").account;
+        assert_eq!(hidden.email, None);
+        assert_eq!(hidden.name.as_deref(), Some("Ada"));
+    }
+}

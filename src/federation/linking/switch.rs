@@ -15,11 +15,16 @@ use crate::{
     federation::step::{Continuation, RepeatedSignIn, Step, StepError},
     login::{
         PageError, RequestContext,
+        client_home::with_client,
+        finish::SignedIn,
+        lookup::find_pending,
+        pending::{self, Requester},
         pending_link::{self, LinkRequirement, PendingLink},
         repeated::RepeatableSecrets,
     },
     secret::Plain,
     session::{self, CurrentSession},
+    ticket::Payer,
     user::identity,
 };
 
@@ -38,10 +43,15 @@ pub(super) async fn switch_user(
 ) -> Result<Step, StepError> {
     let secrets = context.secrets_after(app, handle);
     match settle(app, context, &link, secrets.as_ref()).await? {
-        LinkOutcome::SignedIn(session) => Ok(Step::SignedIn(
-            session,
-            Continuation::load(app, context, link.txn.as_deref()).await?,
-        )),
+        LinkOutcome::SignedIn(signed_in) => {
+            take_request_along(app, context, handle, &link, &signed_in).await?;
+            let requester = Requester {
+                browser: Some(signed_in.pre.hash()),
+                session: Some(&signed_in.session),
+            };
+            let continuation = continuation(app, requester, handle, &link).await?;
+            Ok(Step::SignedIn(signed_in, continuation))
+        }
         LinkOutcome::Waits(requirement) => {
             let renewed = link
                 .renewed(app.clock().now())
@@ -59,6 +69,61 @@ pub(super) async fn switch_user(
             return_to(&link),
         )),
     }
+}
+
+/// Binds the client's request to the browser as it is now: it may be bound to the session that was left,
+/// which the user began in another tab while the request waited. The request stays under a handle that
+/// follows from that of the link, so that each answer leads there.
+async fn take_request_along(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    link: &PendingLink,
+    signed_in: &SignedIn,
+) -> Result<(), StepError> {
+    let Some(txn) = link.txn.as_deref() else {
+        return Ok(());
+    };
+    let Some(mut pending) = find_pending(app, context, Some(txn)).await? else {
+        return Ok(());
+    };
+    if let Some(first) = Plain::parse(txn) {
+        pending.remember_origin(&first);
+    }
+    let tickets = app.tickets.charged_to(Payer::User(signed_in.user.id));
+    let (request, browser) = (request_handle(app, handle), signed_in.pre.hash());
+    Ok(pending::store_under(&tickets, &request, browser, None, &pending).await?)
+}
+
+/// Returns the handle of the client's request after the answer to a question.
+fn request_handle(app: &App, question: &Plain) -> Plain {
+    let question = question.hash();
+    let parts: [&[u8]; 2] = [b"request after an answer", question.as_bytes()];
+    app.macs.repeats.secret(&parts)
+}
+
+/// Returns where the browser continues: at the client's request, or at the account without one.
+async fn continuation(
+    app: &App,
+    requester: Requester<'_>,
+    handle: &Plain,
+    link: &PendingLink,
+) -> Result<Continuation, InfraError> {
+    if link.txn.is_none() {
+        return Ok(Continuation::Account);
+    }
+    let request = request_handle(app, handle);
+    let pending = pending::peek(&app.tickets, &request, requester).await?;
+    // The protocol module tells the client about a request that has expired.
+    let resumed_by = pending
+        .map(|pending| pending.resumed_by)
+        .unwrap_or_default();
+    let client_id = link.client_id.clone();
+    let path = format!("{}?txn={}", resumed_by.resume_path(), request.to_text());
+    Ok(Continuation::Page {
+        url: with_client(&path, client_id.as_deref()),
+        client_id,
+    })
 }
 
 /// Settles the link as `settle::settle` does, and gives a sign-in secrets that can be repeated.
@@ -101,11 +166,15 @@ pub(super) async fn repeat(
     let Some(found) = wait_for_session(app, context, &secrets.sid).await? else {
         return Ok(None);
     };
+    let requester = Requester {
+        browser: Some(secrets.pre.hash()),
+        session: Some(&found.session),
+    };
+    let continuation = continuation(app, requester, handle, link).await?;
     let again = RepeatedSignIn {
         secrets,
         remembered: found.session.remembered,
     };
-    let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
     Ok(Some(Step::SignedInAgain(again, continuation)))
 }
 
@@ -148,7 +217,7 @@ pub async fn continue_switched(
     if !is_connected(app, current, &link).await? {
         return Ok(None);
     }
-    let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
+    let continuation = continuation(app, context.requester(), &handle, &link).await?;
     Ok(Some(Step::Continue(continuation)))
 }
 

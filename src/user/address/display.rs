@@ -63,8 +63,15 @@ mod tests {
 
     #[test]
     fn od_13_a_domain_that_could_be_mistaken_stays_in_a_labels() {
-        // Two scripts; one script that reads like ASCII; a Latin letter that reads like another.
-        for address in ["jo@pаypal.example", "jo@сосо.example", "jo@mıt.example"] {
+        // Two scripts, with and without a look of ASCII; one script that reads like ASCII; a Latin letter
+        // that reads like another; a script that no one uses now.
+        for address in [
+            "jo@pаypal.example",
+            "jo@müllerж.example",
+            "jo@сосо.example",
+            "jo@mıt.example",
+            "jo@ᚠᚢᚦ.example",
+        ] {
             let shown = shown_of(address);
             assert!(shown.contains("@xn--"), "{address}: {shown}");
         }

@@ -23,7 +23,7 @@ use crate::{
 /// The time for which lines are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The most networks without a line that are told apart.
+/// The most networks without a line that are counted apart.
 const MAX_NETWORKS: usize = 1_000;
 
 /// What the line of a request says.

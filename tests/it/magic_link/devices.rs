@@ -7,6 +7,7 @@ use entree::{
     config::{Budget, Limits},
     jobs,
     login::device,
+    secret::Hash,
 };
 use poem::http::StatusCode;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
@@ -19,6 +20,7 @@ on_both!(
     oa_17_an_operator_ends_known_devices_and_device_secrets,
     oa_17_a_user_row_takes_its_devices_along,
     oa_17_each_sign_in_renews_a_device_at_most_once_a_day,
+    oa_17_a_device_that_has_ended_is_never_renewed,
 );
 
 const DEVICE: &str = "__Host-Http-dev";
@@ -159,6 +161,22 @@ async fn oa_17_a_user_row_takes_its_devices_along(test_app: TestApp) {
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(devices(&test_app).await, all[1..]);
+}
+
+/// A sign-in that began before the user signed out everywhere, and is completed after it.
+async fn oa_17_a_device_that_has_ended_is_never_renewed(test_app: TestApp) {
+    let mut laptop = test_app.browser();
+    laptop.sign_in("late@example.com").await;
+    let known = devices(&test_app).await.remove(0);
+    let user = known.user_id.unwrap();
+    let hash = |column: &[u8]| Hash::from_column(column).unwrap();
+    let (device, key) = (hash(&known.device_hash), hash(&known.address_key));
+    let tx = test_app.tx().await;
+    device::end_all(&tx, user).await.unwrap();
+    device::remember(&tx, &device, &key, user).await.unwrap();
+    let found = device::is_known(tx.conn(), Some(&device), &key, tx.now).await;
+    assert!(!found.unwrap());
+    tx.commit().await.unwrap();
 }
 
 async fn oa_17_each_sign_in_renews_a_device_at_most_once_a_day(test_app: TestApp) {

@@ -7,7 +7,7 @@ use super::cases::{
     connect_through_provider, return_from_provider, untrusted_provider, verify_by_email,
 };
 use crate::{
-    federation::{ProviderFixture, count_rows},
+    federation::{ProviderFixture, count_rows, leads_to_client},
     oauth::{settle, signed_in},
     test_app::{Browser, TestApp},
 };
@@ -16,6 +16,7 @@ on_both!(
     st_04_a_second_click_on_connect_keeps_the_user_signed_in,
     st_04_a_second_click_on_connect_from_the_account_page,
     st_04_a_second_click_on_not_now_goes_on,
+    st_04_a_second_click_on_switch_goes_on_as_the_first,
     st_04_two_clicks_on_switch_at_once_both_go_on,
 );
 
@@ -97,6 +98,39 @@ async fn question_to_switch<'a>(
     let question = settle(&mut browser, response).await;
     assert!(question.has("form#identity"), "{}", question.summary());
     (browser, question)
+}
+
+async fn st_04_a_second_click_on_switch_goes_on_as_the_first(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut browser, question) = question_to_switch(&fixture).await;
+    let yes = [("decision", "yes")];
+    let (mut before, mut lost) = (browser.clone(), browser.clone());
+    let first = lost.submit(&question, "identity", &yes).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.summary());
+
+    // The browser has none of the first response's cookies, and shows the second response.
+    let second = browser.submit(&question, "identity", &yes).await;
+    assert_eq!(second.status, StatusCode::OK, "{}", second.summary());
+    assert_eq!(browser.cookies[SID], lost.cookies[SID]);
+    let page = settle(&mut browser, second).await;
+    assert!(leads_to_client(&page), "{}", page.summary());
+    assert!(browser.account().await.unwrap().contains(&fixture.email));
+
+    // It has them all.
+    let third = lost.submit(&question, "identity", &yes).await;
+    assert_eq!(third.status, StatusCode::OK, "{}", third.summary());
+    assert!(lost.account().await.unwrap().contains(&fixture.email));
+
+    // Without the session's cookie of before it is worth nothing, and nor is it a minute later.
+    let mut thief = before.clone();
+    thief.cookies.remove(SID);
+    let refused = thief.submit(&question, "identity", &yes).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(!thief.is_signed_in());
+    test_app.pass(61);
+    let late = before.submit(&question, "identity", &yes).await;
+    assert_eq!(late.status, StatusCode::BAD_REQUEST, "{}", late.summary());
+    assert!(before.account().await.is_none());
 }
 
 async fn st_04_two_clicks_on_switch_at_once_both_go_on(test_app: TestApp) {
