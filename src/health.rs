@@ -171,14 +171,24 @@ impl Health {
     /// Returns the pending migrations, or an error if the database does not respond or does not write.
     async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
         if self.schema_complete.load(Ordering::Relaxed) {
-            return with_timeout(self.app.db.probe()).await.map(|()| Vec::new());
+            return with_timeout(self.probe()).await.map(|()| Vec::new());
         }
         let pending = with_timeout(self.app.db.pending_migrations()).await?;
         if pending.is_empty() {
-            with_timeout(self.app.db.probe()).await?;
+            with_timeout(self.probe()).await?;
             self.schema_complete.store(true, Ordering::Relaxed);
         }
         Ok(pending)
+    }
+
+    /// Writes to the database, in a task of its own: the time-out of the report ends no transaction
+    /// half-way (SP-3).
+    async fn probe(&self) -> Result<(), InfraError> {
+        let db = self.app.db.clone();
+        let probe = tokio::spawn(async move { db.probe().await });
+        probe
+            .await
+            .unwrap_or_else(|error| Err(InfraError::internal(error)))
     }
 }
 

@@ -37,7 +37,7 @@ use testkit::{
     wire::Wire,
 };
 
-/// How many ask at the same time: as many as the pool has connections.
+/// How many ask at the same time, and are at work: so many connections of the pool are in use.
 const ASKERS: usize = 10;
 
 /// How long 503s may be answered (OB-1): 5 s. A build without optimization, on a machine that runs all these tests at
@@ -180,7 +180,10 @@ impl Scene {
             wire: Some(&wire),
             ..Servers::default()
         };
-        let stage = Stage::start_on(Backend::Servers, servers, |options| options).await?;
+        let stage = Stage::start_on(Backend::Servers, servers, |options| {
+            options.set("server.email_slots", &ASKERS.to_string())
+        })
+        .await?;
         Some(Self {
             stage,
             wire,

@@ -21,7 +21,8 @@ macro_rules! changed_keys {
 changed_keys! {
     server: Server "server." {
         listen, public_url, data_dir, master_key, previous_master_keys, trusted_proxies,
-        connections_per_network, single_instance, drain_seconds, tls
+        connections_per_network, email_slots, provider_slots, quick_slots, single_instance,
+        drain_seconds, tls
     }
     database: DatabaseSection "database." { url, max_connections, migrate }
     tickets: Tickets "tickets." {

@@ -36,6 +36,10 @@ const TEST: Duration = Duration::from_secs(1);
 /// A connection that was in use when another was condemned is back in the pool by then.
 const IN_USE: Duration = Duration::from_secs(20);
 
+/// `now()` is when the transaction began, which is when the statement did unless it is an open one.
+const IS_USABLE: &str = "SELECT (current_setting('transaction_read_only') = 'off' \
+     AND now() = statement_timestamp())::text";
+
 /// When a connection of a pool was last condemned. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Condemned {
@@ -175,16 +179,16 @@ fn read_only() -> sqlx::Error {
     )
 }
 
-/// Whether a connection responds and may write. Without a response it is an error, so that the pool closes the
-/// connection at once.
+/// Whether a connection responds, may write, and is in no transaction: one whose BEGIN was given up is, and its
+/// driver does not know (SP-3). Without a response it is an error, so that the pool closes the connection at once.
 ///
 /// # Errors
 /// The connection broke, or there was no response in time.
 pub async fn accepts_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     // By the simple protocol: nothing is prepared, also in an address that is a connection pooler's.
-    let ask = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection);
+    let ask = sqlx::raw_sql(IS_USABLE).fetch_one(connection);
     match timeout(TEST, ask).await {
-        Ok(Ok(row)) => Ok(row.try_get::<String, _>(0)? == "off"),
+        Ok(Ok(row)) => Ok(row.try_get::<String, _>(0)? == "true"),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }

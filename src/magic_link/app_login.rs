@@ -10,10 +10,11 @@ use poem_openapi::Object;
 use uuid::Uuid;
 
 use super::{
-    code,
-    consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal},
+    code::{self, EnteredCode},
+    consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, NotTried},
     link,
     request::{self, SignInRequest, StartOutcome},
+    token::FoundLink,
 };
 use crate::{
     app::App,
@@ -214,6 +215,21 @@ pub(super) enum FinishError {
     Infra(#[from] InfraError),
 }
 
+impl From<NotTried> for FinishError {
+    fn from(not_tried: NotTried) -> Self {
+        match not_tried {
+            NotTried::Refused(outcome) => Self::of(&outcome),
+            NotTried::Infra(error) => Self::Infra(error),
+        }
+    }
+}
+
+/// What the caller proves its sign-in by, in the flow that it holds.
+enum HeldSecret {
+    Code(EnteredCode),
+    Link(FoundLink),
+}
+
 impl FinishError {
     /// Returns the error of an outcome that is no sign-in.
     const fn of(outcome: &ConsumeOutcome) -> Self {
@@ -272,8 +288,14 @@ impl<'a> LoginFinisher<'a> {
             return Err(FinishError::InvalidRequest);
         }
         let flow_id = Uuid::try_parse(&proof.flow_id).map_err(|_| FinishError::InvalidCode)?;
+        let device = parse_device_secret(proof.device_secret.as_deref());
+        let attempt = self.attempt(device.as_ref(), proof);
+        let secret = self.look(flow_id, proof, &attempt).await?;
         let tx = self.app.db.begin().await?;
-        let outcome = self.consume(&tx, flow_id, proof).await?;
+        let outcome = match secret {
+            HeldSecret::Code(code) => code::consume(&tx, code, &attempt).await?,
+            HeldSecret::Link(link) => link::consume(&tx, link, &attempt).await?,
+        };
         let ConsumeOutcome::SignedIn(signed_in, flow) = outcome else {
             tx.commit().await?;
             return Err(FinishError::of(&outcome));
@@ -292,17 +314,11 @@ impl<'a> LoginFinisher<'a> {
         })
     }
 
-    async fn consume(
-        &self,
-        tx: &Tx,
-        flow_id: Uuid,
-        proof: &LoginProof,
-    ) -> Result<ConsumeOutcome, FinishError> {
-        let device = parse_device_secret(proof.device_secret.as_deref());
-        let attempt = ConsumeAttempt {
+    fn attempt<'b>(&'b self, device: Option<&'b Plain>, proof: &LoginProof) -> ConsumeAttempt<'b> {
+        ConsumeAttempt {
             holder: FlowHolder::App(challenge_of(&proof.code_verifier)),
             browser_state: BrowserState {
-                device: device.as_ref(),
+                device,
                 ..BrowserState::default()
             },
             switch_confirmed: false,
@@ -310,13 +326,25 @@ impl<'a> LoginFinisher<'a> {
             config: &self.config,
             code_pepper: &self.app.macs.code,
             repeat_mac: &self.app.macs.repeats,
-        };
+        }
+    }
+
+    /// Looks at the flow of the code or the link.
+    async fn look(
+        &self,
+        flow_id: Uuid,
+        proof: &LoginProof,
+        attempt: &ConsumeAttempt<'_>,
+    ) -> Result<HeldSecret, FinishError> {
+        let (db, now) = (self.app.db.read(), self.app.clock().now());
         if let Some(code) = &proof.code {
-            return Ok(code::consume(tx, flow_id, code, &attempt).await?);
+            let code = code::look(db, flow_id, code, attempt).await?;
+            return Ok(HeldSecret::Code(code));
         }
         let token = proof.link_token.as_deref().and_then(Plain::parse);
         let token = token.ok_or(FinishError::InvalidCode)?;
-        Ok(link::consume(tx, &token.hash(), Some(flow_id), &attempt).await?)
+        let link = link::look(db, now, &token.hash(), Some(flow_id), attempt).await?;
+        Ok(HeldSecret::Link(link))
     }
 
     /// Issues the tokens of a login, once. Returns `None` if its client is no longer registered, or if

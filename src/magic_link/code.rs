@@ -1,10 +1,11 @@
 //! The code in the email, entered where the sign-in was requested.
 
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
     budget::{self, Guesser},
-    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret},
+    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried},
     request::address_key,
     token,
 };
@@ -57,21 +58,40 @@ fn digit_value(c: char) -> Option<u32> {
     Some(u32::from(c) - zero)
 }
 
-/// Tries a code in the flow that its holder names. Attempts are counted before anything is compared (D2,
-/// D3). The holder of the flow learns whether a code is wrong or has expired, at the same cost (OD-8).
-pub async fn consume(
-    tx: &Tx,
+/// A code that was entered where its flow began.
+#[derive(Debug)]
+pub struct EnteredCode {
+    flow: Flow,
+    code: String,
+}
+
+/// Looks at the flow that a code is entered for. What is refused here takes no transaction: the text is no
+/// code, or the caller does not hold the flow.
+pub async fn look(
+    conn: &impl ConnectionTrait,
     id: Uuid,
     entered: &str,
     attempt: &ConsumeAttempt<'_>,
-) -> Result<ConsumeOutcome, InfraError> {
-    let Some(flow) = flow::find_held(tx.conn(), id, &attempt.holder).await? else {
-        return consume::refuse(tx, None, ConsumeRefusal::NotHolder, attempt).await;
+) -> Result<EnteredCode, NotTried> {
+    let refuse = |flow, reason| consume::refuse_unrecorded(flow, reason, attempt);
+    let Some(flow) = flow::find_held(conn, id, &attempt.holder).await? else {
+        return Err(refuse(None, ConsumeRefusal::NotHolder));
     };
     attempt.caller.log_line.keep();
     let Some(code) = normalise(entered, attempt.config.magic_link.code_digits) else {
-        return consume::refuse(tx, Some(&flow), ConsumeRefusal::Malformed, attempt).await;
+        return Err(refuse(Some(flow), ConsumeRefusal::Malformed));
     };
+    Ok(EnteredCode { flow, code })
+}
+
+/// Tries a code that was looked at. Attempts are counted before anything is compared (D2, D3), by a guarded
+/// statement, so that the flow may be older than the unit of work. The holder of the flow learns whether a
+/// code is wrong or has expired, at the same cost (OD-8).
+pub async fn consume(
+    tx: &Tx,
+    EnteredCode { flow, code }: EnteredCode,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
     if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
         return Ok(outcome);
     }
@@ -126,7 +146,10 @@ async fn not_counted(
             let flow = Some(Box::new(flow));
             Ok(ConsumeOutcome::Refused { flow, reason })
         }
-        _ => consume::refuse(tx, Some(&flow), why_not_counted(&flow, tx.now), attempt).await,
+        found => {
+            let flow = found.unwrap_or(flow);
+            consume::refuse(tx, Some(&flow), why_not_counted(&flow, tx.now), attempt).await
+        }
     }
 }
 

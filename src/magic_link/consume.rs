@@ -1,7 +1,7 @@
 //! The use of a link or a code: one guarded statement claims the flow, and the sign-in is completed.
 //!
-//! `link` and `code` check their secret, then call [`claim`] or [`repeat`]. Everything is committed,
-//! refusals too: a burnt code stays burnt.
+//! `link` and `code` look first, without a transaction, then check their secret in one and call
+//! [`claim`] or [`repeat`]. Everything in it is committed, refusals too: a burnt code stays burnt.
 
 use super::request::address_key;
 use crate::{
@@ -71,6 +71,20 @@ impl ConsumeOutcome {
             Self::Refused { flow, .. } => flow.as_deref(),
             Self::OtherHolder => None,
         }
+    }
+}
+
+/// Why an attempt comes to no unit of work: what any caller can cause for free must not take the one
+/// writer of SQLite from the others.
+#[derive(Debug)]
+pub enum NotTried {
+    Refused(Box<ConsumeOutcome>),
+    Infra(InfraError),
+}
+
+impl From<InfraError> for NotTried {
+    fn from(error: InfraError) -> Self {
+        Self::Infra(error)
     }
 }
 
@@ -292,17 +306,33 @@ pub(super) async fn refuse(
                 .record(tx)
                 .await?;
         }
-        _ => {
-            if let Some(request_id) = attempt.caller.reference_if_refused() {
-                let reason = reason.as_str();
-                tracing::info!(request_id, reason, "link or code refused");
-            }
-        }
+        _ => log_refusal(reason, attempt),
     }
     Ok(ConsumeOutcome::Refused {
         flow: flow.cloned().map(Box::new),
         reason,
     })
+}
+
+/// Refuses without a unit of work what has no row in the audit log.
+pub(super) fn refuse_unrecorded(
+    flow: Option<Flow>,
+    reason: ConsumeRefusal,
+    attempt: &ConsumeAttempt<'_>,
+) -> NotTried {
+    log_refusal(reason, attempt);
+    NotTried::Refused(Box::new(ConsumeOutcome::Refused {
+        flow: flow.map(Box::new),
+        reason,
+    }))
+}
+
+/// Writes the line of a refusal that has no row in the audit log.
+pub(super) fn log_refusal(reason: ConsumeRefusal, attempt: &ConsumeAttempt<'_>) {
+    if let Some(request_id) = attempt.caller.reference_if_refused() {
+        let reason = reason.as_str();
+        tracing::info!(request_id, reason, "link or code refused");
+    }
 }
 
 fn audit_event(kind: Kind, flow: Option<&Flow>, attempt: &ConsumeAttempt<'_>) -> Event {

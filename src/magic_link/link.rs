@@ -1,45 +1,58 @@
 //! The link in the email, opened where the sign-in was requested.
 
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
-    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret},
-    token,
+    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried},
+    token::{self, FoundLink},
 };
 use crate::{
+    clock::Time,
     db::{Db, Tx},
     error::InfraError,
     login::flow::{self, Flow, FlowHolder, FlowState},
     secret::{Hash, Plain},
 };
 
-/// Uses a link. An app names the link's flow in `expected_flow`; a browser names none.
-pub(super) async fn consume(
-    tx: &Tx,
+/// Looks a link up before its use. An app names the link's flow in `expected_flow`; a browser names
+/// none. The claim is guarded, so that what is found may be older than the unit of work.
+pub(super) async fn look(
+    conn: &impl ConnectionTrait,
+    now: Time,
     link: &Hash,
     expected_flow: Option<Uuid>,
     attempt: &ConsumeAttempt<'_>,
-) -> Result<ConsumeOutcome, InfraError> {
-    let Some(found) = token::find_by_link(tx.conn(), link, tx.now).await? else {
-        return consume::refuse(tx, None, ConsumeRefusal::UnknownLink, attempt).await;
+) -> Result<FoundLink, NotTried> {
+    let refuse = |reason| consume::refuse_unrecorded(None, reason, attempt);
+    let Some(found) = token::find_by_link(conn, link, now).await? else {
+        return Err(refuse(ConsumeRefusal::UnknownLink));
     };
-    let flow = found.flow;
     // No attempt is counted: 256 bits are not guessed, and the caller may not hold the flow that it names.
-    if expected_flow.is_some_and(|id| id != flow.id) {
-        return consume::refuse(tx, None, ConsumeRefusal::OtherFlow, attempt).await;
+    if expected_flow.is_some_and(|id| id != found.flow.id) {
+        return Err(refuse(ConsumeRefusal::OtherFlow));
     }
-    if !flow::is_held_by(&flow, &attempt.holder) {
-        consume::refuse(tx, None, ConsumeRefusal::OtherBrowser, attempt).await?;
-        return Ok(ConsumeOutcome::OtherHolder);
+    if !flow::is_held_by(&found.flow, &attempt.holder) {
+        consume::log_refusal(ConsumeRefusal::OtherBrowser, attempt);
+        return Err(NotTried::Refused(Box::new(ConsumeOutcome::OtherHolder)));
     }
     attempt.caller.log_line.keep();
+    Ok(found)
+}
+
+/// Uses a link that its holder has looked up.
+pub(super) async fn consume(
+    tx: &Tx,
+    FoundLink { flow, is_live }: FoundLink,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
     if consume::may_repeat(&flow, tx, attempt) {
         return consume::repeat(tx, flow, attempt).await;
     }
     if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
         return Ok(outcome);
     }
-    if !found.is_live {
+    if !is_live {
         return consume::refuse(tx, Some(&flow), ConsumeRefusal::Expired, attempt).await;
     }
     consume::claim(tx, flow, attempt, ConsumedSecret::Link).await

@@ -3,6 +3,7 @@
 mod api;
 mod dev;
 mod document;
+mod lanes;
 mod post_protection;
 mod table;
 
@@ -20,6 +21,7 @@ use crate::{
     web::{
         again::Repeatable,
         cors::cors,
+        lane::{LaneSlots, Lanes},
         layers::{self, Layers},
         line_budget::LineBudget,
         methods::allow_methods,
@@ -63,6 +65,8 @@ pub fn public(
     layers.redirect_loopback = is_dev;
     layers.lines = Some(LineBudget::default());
     layers.error_page = Some(error_page(app));
+    let slots = LaneSlots::of(app.config.startup());
+    layers.lanes = Some(Lanes::new(slots, lanes::lane_of));
     routes
         .data(app.clone())
         .data(issuer)

@@ -150,10 +150,13 @@ impl Span {
     }
 
     /// Does work within it: what the work begins hangs below.
-    pub async fn around<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.0 {
-            Some(context) => work.with_context(context.clone()).await,
-            None => work.await,
+    pub fn around<T, W: Future<Output = T>>(&self, work: W) -> impl Future<Output = T> + use<T, W> {
+        let context = self.0.clone();
+        async move {
+            match context {
+                Some(context) => work.with_context(context).await,
+                None => work.await,
+            }
         }
     }
 

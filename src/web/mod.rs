@@ -22,4 +22,4 @@ pub use request::{
 };
 pub(crate) use response::filters;
 pub use response::{assets, docs, error, look, page, problem, reason, shared};
-pub use server::{cors, layers, methods, mount, tls};
+pub use server::{cors, lane, layers, methods, mount, tls};

@@ -27,6 +27,7 @@ mod figures;
 mod http2;
 mod judge;
 mod known_devices;
+mod lanes;
 mod neighbours;
 mod off;
 mod one_victim;

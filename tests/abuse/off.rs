@@ -7,6 +7,7 @@ use crate::{
     ceiling, delivery,
     judge::{Bounds, Measured, judge},
     known_devices,
+    lanes::{self, Flood},
     one_victim::{Aim, Attack, one_network, ten_networks},
     people::Way,
     proxy, rows, ticket_store,
@@ -111,4 +112,18 @@ async fn oa_16_claimed_networks_are_seen() {
     let off = |options: Options| options.set("server.trusted_proxies", "[\"127.0.0.0/8\"]");
     let measured = proxy::unnamed(Backend::Embedded, off).await;
     is_seen(measured, &proxy::bounds(), "emails to strangers");
+}
+
+/// OA-18, SP-4: lanes so wide that two thousand requests of one address are at work at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oa_18_a_flood_without_lanes_is_seen() {
+    let off = |options: Options| {
+        let wide = "4096";
+        options
+            .set("server.email_slots", wide)
+            .set("server.provider_slots", wide)
+            .set("server.quick_slots", wide)
+    };
+    let measured = lanes::flood(Backend::Servers, Flood::Emails, off).await;
+    is_seen(measured, &lanes::bounds(), "OA-18");
 }

@@ -671,6 +671,13 @@ fn config() -> Config {
     config.startup.mail.transport = MailTransport::Mailbox;
     // Some tests send a hundred requests at once: none waits so long for a connection that it receives 503.
     config.startup.database.max_connections = 32;
+    // Nor is one refused for want of a slot.
+    let server = &mut config.startup.server;
+    (
+        server.email_slots,
+        server.provider_slots,
+        server.quick_slots,
+    ) = (1_000, 1_000, 1_000);
     // Many tests request email after email for one address from one browser. Those of this budget
     // restore the default (`TestApp::restore_network_address`).
     config.reloadable.limits.network_address = vec![Budget {

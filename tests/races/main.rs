@@ -52,12 +52,15 @@ const AT_ONCE: usize = 3;
 /// counts as stolen (TK-6).
 const TRIES: usize = 2;
 
-/// Allows so many connections to the database that hardly any request waits for one, and as many
-/// emails and sign-ins as a thousand rounds need.
+/// Allows so many connections to the database that hardly any request waits for one, as many requests
+/// at work as are sent at once, and as many emails and sign-ins as a thousand rounds need.
 fn connected(options: Options) -> Options {
     options
         .without_limits()
         .set("database.max_connections", "80")
+        .set("server.email_slots", "1000")
+        .set("server.provider_slots", "1000")
+        .set("server.quick_slots", "1000")
 }
 
 fn rounds() -> usize {

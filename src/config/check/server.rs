@@ -36,6 +36,13 @@ pub(super) fn check(config: &Config, mode: &Mode, findings: &mut Findings) {
     warn_about_unnamed_proxy(server, section);
     let connections = server.connections_per_network as u64;
     section.range(connections, 16..=4096, "connections_per_network");
+    for (key, slots) in [
+        ("email_slots", server.email_slots),
+        ("provider_slots", server.provider_slots),
+        ("quick_slots", server.quick_slots),
+    ] {
+        section.range(slots as u64, 0..=4096, key);
+    }
     section.range(server.drain_seconds, 0..=600, "drain_seconds");
     check_reloadable(config, section);
     check_listeners(server, &config.startup.management, mode, findings);

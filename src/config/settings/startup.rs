@@ -53,6 +53,14 @@ pub struct Server {
     /// The most open connections of one IPv4 address or IPv6 /64; those of `trusted_proxies` are
     /// not counted.
     pub connections_per_network: usize,
+    /// The most requests at work that look up or queue an email. 0: by the processors and the pool of
+    /// connections to the database.
+    pub email_slots: usize,
+    /// The most requests at work that may wait for an upstream provider. 0: the default.
+    pub provider_slots: usize,
+    /// The most other requests at work that ask the database or the ticket store. 0: by the pool of
+    /// connections to the database.
+    pub quick_slots: usize,
     /// There is only one instance: allows in-process tickets with PostgreSQL.
     pub single_instance: bool,
     /// How long a stop waits for requests in progress.
@@ -72,6 +80,9 @@ impl Default for Server {
             previous_master_keys: Vec::new(),
             trusted_proxies: Vec::new(),
             connections_per_network: 512,
+            email_slots: 0,
+            provider_slots: 0,
+            quick_slots: 0,
             single_instance: false,
             drain_seconds: 10,
             tls: Tls::default(),

@@ -14,6 +14,7 @@ server.listen = 8080
 server.master_key = "short"
 server.master_key = "0000000000000000000000000000000000000000000000000000000000000000"
 server.connections_per_network = 15
+server.quick_slots = 4097
 server.texts_dir = "/nowhere/at/all"
 server.drain_seconds = -1
 server.drain_seconds = 601

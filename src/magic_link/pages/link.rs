@@ -19,7 +19,7 @@ use crate::{
         resume::{continue_path, restart_path, stay_path},
     },
     magic_link::{
-        consume::{ConsumeOutcome, ConsumeRefusal},
+        consume::{ConsumeOutcome, ConsumeRefusal, NotTried},
         link::{self, LinkState},
     },
     secret::Plain,
@@ -105,9 +105,17 @@ pub(crate) async fn submit(
             return Ok(render_dead(app, &context, None));
         };
         let attempt = attempt_of(app, &context, &params)?;
-        let tx = app.db.begin().await?;
-        let outcome = link::consume(&tx, &link.hash(), None, &attempt).await?;
-        tx.commit().await?;
+        let (link, now) = (link.hash(), app.clock().now());
+        let outcome = match link::look(app.db.read(), now, &link, None, &attempt).await {
+            Ok(found) => {
+                let tx = app.db.begin().await?;
+                let outcome = link::consume(&tx, found, &attempt).await?;
+                tx.commit().await?;
+                outcome
+            }
+            Err(NotTried::Refused(outcome)) => *outcome,
+            Err(NotTried::Infra(error)) => return Err(error.into()),
+        };
         if let Some(flow) = outcome.flow() {
             context.follow_flow(app, flow);
         }

@@ -3,24 +3,31 @@
 //! A request is charged from its header to the last byte of its response: its header, its body as
 //! far as it may have arrived, then its response, and what the server itself needs for it. Beyond
 //! the budget the oldest request of the network that holds most beside its share is ended: with 503
-//! while it has no response, and by closing its connection while its client does not read one.
+//! while it has no response, and by closing its connection while its client does not read one. One
+//! that is at work is not stopped; it counts as ended until its response is there.
+//!
+//! Who holds most is only of interest when space grows scarce. Up to half of the budget a request is
+//! an entry in a list and a sum; the shares of networks are counted beyond that (`Held::press`).
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
 
-use super::ended_log::{Ended, EndedLog};
+use super::ended_log::Ended;
 use crate::{
     network::{
         Network, Prefix,
         shares::{Group, Holding, Shares, groups_of},
     },
     telemetry::metrics,
+    web::every_second::EverySecond,
 };
+use requests::Requests;
+
+mod requests;
 
 /// What the server needs for a request beside its header and body: its task and its stream.
 /// Measured.
@@ -31,7 +38,7 @@ const REQUEST_BYTES: usize = 8 * 1024;
 pub(super) struct RequestBudget {
     limit: usize,
     held: Mutex<Held>,
-    log: EndedLog,
+    log: EverySecond<Ended>,
 }
 
 #[derive(Debug, Default)]
@@ -40,15 +47,18 @@ struct Held {
     bytes: usize,
     /// What those hold that are to end, until they are gone.
     ending: usize,
-    requests: HashMap<u64, Unfinished>,
-    shares: Shares<Prefix, u64>,
+    requests: Requests<Unfinished>,
+    /// Who holds most. None while there is plenty of space.
+    shares: Option<Shares<Prefix, usize>>,
     turn: u64,
 }
 
 /// One unfinished request.
 #[derive(Debug)]
 struct Unfinished {
-    holding: Holding<u64, Vec<Group<Prefix>>>,
+    turn: u64,
+    network: Network,
+    amount: usize,
     is_responding: bool,
     is_ending: bool,
     ended: Arc<Notify>,
@@ -67,7 +77,7 @@ pub(super) struct RequestCost {
 #[derive(Debug)]
 pub(super) struct RequestSpace {
     budget: Arc<RequestBudget>,
-    turn: u64,
+    id: usize,
     cost: RequestCost,
     ended: Arc<Notify>,
     /// Whether there is no space even for its header.
@@ -83,7 +93,7 @@ impl RequestBudget {
         Arc::new(Self {
             limit,
             held: Mutex::default(),
-            log: EndedLog::default(),
+            log: EverySecond::new(Ended::write),
         })
     }
 
@@ -95,45 +105,43 @@ impl RequestBudget {
         cut: Arc<Notify>,
     ) -> RequestSpace {
         let ended = Arc::new(Notify::new());
-        let groups = groups_of(Network::of(caller));
+        let network = Network::of(caller);
         let mut held = self.lock();
         // The header is dropped at once then.
-        let is_refused = held.has_no_space(self.limit, &groups);
+        let is_refused = held.has_no_space(self.limit, network);
         let amount = if is_refused { 0 } else { cost.sum() };
         held.turn += 1;
-        let turn = held.turn;
-        let holding = Holding {
-            key: turn,
-            turn,
-            amount: REQUEST_BYTES + amount,
-            groups,
-        };
-        held.shares.add(&holding);
-        held.bytes += holding.amount;
         let unfinished = Unfinished {
-            holding,
+            turn: held.turn,
+            network,
+            amount: REQUEST_BYTES + amount,
             is_responding: is_refused,
             is_ending: false,
             ended: Arc::clone(&ended),
             cut,
         };
-        held.requests.insert(turn, unfinished);
+        let id = held.add(unfinished);
         let others = held.make_space(self.limit);
         drop(held);
         self.report(others.with(Ended::requests(usize::from(is_refused))));
         RequestSpace {
             budget: Arc::clone(self),
-            turn,
+            id,
             cost,
             ended,
             is_refused,
         }
     }
 
+    /// Returns whether no request is unfinished, or at work.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().requests.is_empty()
+    }
+
     fn report(&self, ended: Ended) {
         if !ended.is_none() {
             metrics::limited("requests");
-            self.log.note(ended);
+            self.log.add(|sum| *sum = sum.with(ended));
         }
     }
 
@@ -142,54 +150,115 @@ impl RequestBudget {
     }
 }
 
+impl Unfinished {
+    fn holding(&self, id: usize) -> Holding<usize, Vec<Group<Prefix>>> {
+        Holding {
+            key: id,
+            turn: self.turn,
+            amount: self.amount,
+            groups: groups_of(self.network),
+        }
+    }
+}
+
 impl Held {
     /// Returns whether so many requests are about to end that the memory of another one cannot be
     /// afforded. A network that holds little beside others is served all the same, until the
     /// budget is held twice.
-    fn has_no_space(&self, limit: usize, groups: &[Group<Prefix>]) -> bool {
-        self.ending > limit || self.ending > limit / 4 && self.shares.is_large(groups)
+    fn has_no_space(&self, limit: usize, network: Network) -> bool {
+        let is_large = || {
+            let shares = self.shares.as_ref();
+            shares.is_some_and(|shares| shares.is_large(&groups_of(network)))
+        };
+        self.ending > limit || self.ending > limit / 4 && is_large()
+    }
+
+    fn add(&mut self, request: Unfinished) -> usize {
+        self.bytes += request.amount;
+        let id = self.requests.insert(request);
+        self.share(id);
+        id
+    }
+
+    /// Counts what a request holds to its network, while that is counted.
+    fn share(&mut self, id: usize) {
+        if let (Some(shares), Some(request)) = (&mut self.shares, self.requests.get_mut(id)) {
+            shares.add(&request.holding(id));
+        }
+    }
+
+    /// Undoes [`Self::share`].
+    fn unshare(&mut self, id: usize) {
+        if let (Some(shares), Some(request)) = (&mut self.shares, self.requests.get_mut(id)) {
+            shares.remove(&request.holding(id));
+        }
+    }
+
+    /// Begins or ends to count the shares of networks: they are counted from the half of the budget on,
+    /// until a quarter is left and nothing is about to end.
+    fn press(&mut self, limit: usize) {
+        match &self.shares {
+            None if self.bytes > limit / 2 => {
+                let mut shares = Shares::default();
+                for (id, request) in self.requests.iter().filter(|(_, one)| !one.is_ending) {
+                    shares.add(&request.holding(id));
+                }
+                self.shares = Some(shares);
+            }
+            Some(_) if self.bytes < limit / 4 && self.ending == 0 => self.shares = None,
+            _ => {}
+        }
     }
 
     /// Changes what a request holds.
-    fn change(&mut self, turn: u64, amount: usize) {
-        let Some(request) = self.requests.get_mut(&turn) else {
+    fn change(&mut self, id: usize, amount: usize) {
+        let Some(request) = self.requests.get_mut(id) else {
             return;
         };
-        let before = request.holding.amount;
+        let before = request.amount;
         if request.is_ending {
-            request.holding.amount = amount;
+            request.amount = amount;
             self.ending = self.ending.saturating_sub(before) + amount;
             return;
         }
-        self.shares.remove(&request.holding);
-        request.holding.amount = amount;
-        self.shares.add(&request.holding);
+        self.unshare(id);
+        if let Some(request) = self.requests.get_mut(id) {
+            request.amount = amount;
+        }
+        self.share(id);
         self.bytes = self.bytes.saturating_sub(before) + amount;
     }
 
     /// Ends requests until the others are within the budget.
     fn make_space(&mut self, limit: usize) -> Ended {
+        self.press(limit);
         let mut ended = Ended::default();
         while self.bytes > limit {
-            let Some(turn) = self.shares.of_largest().next().copied() else {
+            let largest = self.shares.as_ref();
+            let Some(id) = largest.and_then(|shares| shares.of_largest().next().copied()) else {
                 break;
             };
-            ended = ended.with(self.end(turn));
+            ended = ended.with(self.end(id));
         }
         ended
     }
 
     /// Ends a request.
-    fn end(&mut self, turn: u64) -> Ended {
-        let Some(request) = self.requests.get_mut(&turn) else {
-            return Ended::default();
-        };
-        if std::mem::replace(&mut request.is_ending, true) {
+    fn end(&mut self, id: usize) -> Ended {
+        if self
+            .requests
+            .get_mut(id)
+            .is_none_or(|request| request.is_ending)
+        {
             return Ended::default();
         }
-        self.shares.remove(&request.holding);
-        self.bytes = self.bytes.saturating_sub(request.holding.amount);
-        self.ending += request.holding.amount;
+        self.unshare(id);
+        let Some(request) = self.requests.get_mut(id) else {
+            return Ended::default();
+        };
+        request.is_ending = true;
+        self.bytes = self.bytes.saturating_sub(request.amount);
+        self.ending += request.amount;
         if request.is_responding {
             request.cut.notify_one();
             Ended::connections(1)
@@ -200,16 +269,22 @@ impl Held {
     }
 
     /// Lets a request that was to end go on with its response.
-    fn revive(&mut self, turn: u64) {
-        let Some(request) = self.requests.get_mut(&turn) else {
+    fn revive(&mut self, id: usize) {
+        let Some(request) = self.requests.get_mut(id) else {
             return;
         };
         request.is_responding = true;
         if std::mem::replace(&mut request.is_ending, false) {
-            self.ending = self.ending.saturating_sub(request.holding.amount);
-            self.bytes += request.holding.amount;
-            self.shares.add(&request.holding);
+            self.ending = self.ending.saturating_sub(request.amount);
+            self.bytes += request.amount;
+            self.share(id);
         }
+    }
+
+    fn remove(&mut self, id: usize) {
+        self.change(id, 0);
+        self.unshare(id);
+        self.requests.remove(id);
     }
 }
 
@@ -227,14 +302,17 @@ impl RequestSpace {
     fn charge(&self, bytes: usize) -> Result<(), RequestEnded> {
         let limit = self.budget.limit;
         let mut held = self.budget.lock();
-        held.change(self.turn, REQUEST_BYTES + bytes);
-        let request = held.requests.get(&self.turn);
-        let ended = if request.is_some_and(|it| held.has_no_space(limit, &it.holding.groups)) {
-            held.end(self.turn)
+        held.change(self.id, REQUEST_BYTES + bytes);
+        let network = held
+            .requests
+            .get_mut(self.id)
+            .map(|request| request.network);
+        let ended = if network.is_some_and(|network| held.has_no_space(limit, network)) {
+            held.end(self.id)
         } else {
             held.make_space(limit)
         };
-        let request = held.requests.get(&self.turn);
+        let request = held.requests.get_mut(self.id);
         let goes_on = request.is_some_and(|it| !it.is_ending);
         drop(held);
         self.budget.report(ended);
@@ -250,8 +328,8 @@ impl RequestSpace {
     pub(super) fn respond(&self, bytes: u64) {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX / 1024);
         let mut held = self.budget.lock();
-        held.revive(self.turn);
-        held.change(self.turn, REQUEST_BYTES + bytes);
+        held.revive(self.id);
+        held.change(self.id, REQUEST_BYTES + bytes);
         let ended = held.make_space(self.budget.limit);
         drop(held);
         self.budget.report(ended);
@@ -267,16 +345,8 @@ impl RequestCost {
 impl Drop for RequestSpace {
     fn drop(&mut self) {
         let mut held = self.budget.lock();
-        let Some(request) = held.requests.remove(&self.turn) else {
-            return;
-        };
-        let amount = request.holding.amount;
-        if request.is_ending {
-            held.ending = held.ending.saturating_sub(amount);
-        } else {
-            held.bytes = held.bytes.saturating_sub(amount);
-            held.shares.remove(&request.holding);
-        }
+        held.remove(self.id);
+        held.press(self.budget.limit);
     }
 }
 

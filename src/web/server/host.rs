@@ -7,7 +7,7 @@ use poem::{
     http::{Method, StatusCode, header},
 };
 
-use super::body::BodyError;
+use super::{body::BodyError, lane::LaneName};
 use crate::{
     clock::Clock,
     web::{deployment::loggable, response::hsts},
@@ -18,6 +18,8 @@ pub(super) enum EarlyResponse {
     Error(StatusCode),
     /// The request has to end, to make space for others.
     Ended,
+    /// There is no slot in its lane.
+    LaneFull(LaneName),
     Redirect(Box<Response>),
 }
 

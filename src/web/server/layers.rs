@@ -1,23 +1,21 @@
 //! The layers around every endpoint, from the outside in: the caller, one line in the log, the form
-//! and the headers of error responses, the host check, the bounds of the body, the time-out, and
-//! the handling of panics.
+//! and the headers of error responses, the host check, the bounds of the body, the slot of its lane,
+//! the time-out, and the task of its own.
 //!
 //! They promise: no 5xx response tells its cause; the log holds the pattern of the route, and never
 //! a path, a query or a cookie; an endpoint gets a body of at most 64 KiB that has arrived whole.
 
 use std::{
     fmt,
-    panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use ipnet::IpNet;
 use poem::{
-    Endpoint, IntoResponse, Middleware, Request, Response,
-    http::{HeaderName, HeaderValue, StatusCode, Version, header},
+    Endpoint, Middleware, Request, Response,
+    http::{StatusCode, Version},
 };
 use tokio::time::{Instant, timeout};
 
@@ -25,29 +23,22 @@ pub use super::failed::{ErrorPage, FailedRequest};
 use super::{
     body::{BodyBounds, BodyError, read_whole},
     budget::RequestSpace,
-    cors::ReadableBy,
     host::{EarlyResponse, PublicHost, authority_of, is_by_loopback_name},
+    lane::{LaneFull, Lanes, Slot},
     mount::{self, PathStripping},
-    rejection,
+    unit::Unit,
 };
 use crate::{
-    error::InfraError,
     telemetry::trace::Span,
     web::{
-        again::Repeatable,
-        base_path::BasePath,
-        caller::Caller,
-        deployment::loggable,
-        error::{Audience, ErrorResponse},
-        line_budget::LineBudget,
-        look::PageLook,
-        named_client::NamedClient,
-        response::{hsts, reason::RefusalReason},
+        again::Repeatable, base_path::BasePath, caller::Caller, deployment::loggable,
+        error::Audience, line_budget::LineBudget, look::PageLook, named_client::NamedClient,
         unnamed_proxy::UnnamedProxy,
     },
 };
 
 mod record;
+mod render;
 
 use record::{RequestSummary, area, record, with_reference};
 
@@ -74,13 +65,15 @@ pub struct Layers {
     pub lines: Option<LineBudget>,
     /// Without it errors for people are plain text.
     pub error_page: Option<ErrorPage>,
+    /// Without them any number of requests is at work.
+    pub lanes: Option<Arc<Lanes>>,
     /// The most bytes of a body (PX-02).
     pub body_bytes: usize,
     /// How long no part of a body may arrive: 408.
     pub body_pause: Duration,
     /// How long a body may take to arrive: 408.
     pub body_timeout: Duration,
-    /// How long an endpoint may take: 503.
+    /// How long an endpoint may take: 503, while its unit of work goes on.
     pub request_timeout: Duration,
 }
 
@@ -106,6 +99,7 @@ impl Layers {
             path_stripping: PathStripping::default(),
             lines: None,
             error_page: None,
+            lanes: None,
             body_bytes: 64 * 1024,
             body_pause: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -114,13 +108,13 @@ impl Layers {
     }
 }
 
-impl<E: Endpoint> Middleware<E> for Layers {
+impl<E: Endpoint + 'static> Middleware<E> for Layers {
     type Output = Layered<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
         let public_url = self.public_url.as_deref();
         Layered {
-            inner,
+            inner: Arc::new(inner),
             layers: self.clone(),
             public_host: public_url.map(PublicHost::of_url),
             base_path: public_url.map(BasePath::of_url).unwrap_or_default(),
@@ -130,14 +124,14 @@ impl<E: Endpoint> Middleware<E> for Layers {
 
 /// An endpoint with the layers around it. It never returns an `Err`.
 pub struct Layered<E> {
-    inner: E,
+    inner: Arc<E>,
     layers: Layers,
     /// None where every host is served.
     public_host: Option<PublicHost>,
     base_path: BasePath,
 }
 
-impl<E: Endpoint> Endpoint for Layered<E> {
+impl<E: Endpoint + 'static> Endpoint for Layered<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -166,17 +160,20 @@ impl<E: Endpoint> Endpoint for Layered<E> {
         let request_id = &summary.caller.request_id;
         tracing::trace!(request_id, "request begins");
         let space = request.extensions_mut().remove::<Arc<RequestSpace>>();
-        let response = tokio::select! {
-            // In this order: a request that has to end frees its memory first.
-            biased;
-            () = ended(space.as_deref()) => self.render_ended(&summary),
-            response = self.respond(request, space.as_deref(), &summary, &span) => response,
-        };
+        let response = self.respond(request, space, &summary, &span).await;
         let mut response = with_reference(response, &summary.caller);
         self.set_headers(&mut response, &summary);
         record(&summary, &response, span);
         Ok(response)
     }
+}
+
+/// Where an endpoint runs.
+enum Place {
+    /// In a task of its own, with a slot of its lane.
+    Task(Option<Slot>),
+    /// In the task of its connection: it asks no store.
+    Here,
 }
 
 /// Waits until the request has to end, to make space for others.
@@ -187,7 +184,7 @@ async fn ended(space: Option<&RequestSpace>) {
     }
 }
 
-impl<E: Endpoint> Layered<E> {
+impl<E: Endpoint + 'static> Layered<E> {
     fn audience(&self, path: &str) -> Audience {
         Audience::of_path(self.base_path.inside(path).unwrap_or(path))
     }
@@ -199,38 +196,57 @@ impl<E: Endpoint> Layered<E> {
     async fn respond(
         &self,
         mut request: Request,
-        space: Option<&RequestSpace>,
+        space: Option<Arc<RequestSpace>>,
         summary: &RequestSummary,
         span: &Span,
     ) -> Response {
         let named_host = authority_of(&request).map(loggable);
-        match self.check(&mut request, space).await {
-            Ok(repeatable) => {
-                let _ = summary.repeatable.set(repeatable);
-                // In a box: a request that waits for its body does not need the space of the endpoint.
-                Box::pin(span.around(self.run(request, summary))).await
+        let arrived = tokio::select! {
+            // In this order: a request that has to end frees its memory first.
+            biased;
+            () = ended(space.as_deref()) => Err(EarlyResponse::Ended),
+            arrived = self.arrive(&mut request, space.as_deref(), summary) => arrived,
+        };
+        let place = match arrived {
+            Ok(place) => place,
+            Err(early) => {
+                drop(request);
+                return self.render_early(early, named_host.as_deref(), summary);
             }
-            Err(EarlyResponse::Error(status)) => {
-                let error = ErrorResponse::new(status, &summary.caller.request_id);
-                let host = (status == StatusCode::MISDIRECTED_REQUEST)
-                    .then_some(named_host)
-                    .flatten();
-                RefusalReason::of_status(status)
-                    .about(host.as_deref())
-                    .attach_to(self.render(&error, summary))
-            }
-            Err(EarlyResponse::Ended) => self.render_ended(summary),
-            Err(EarlyResponse::Redirect(response)) => *response,
-        }
+        };
+        let unit = Unit {
+            endpoint: Arc::clone(&self.inner),
+            request,
+            slot: None,
+            space,
+        };
+        let limit = self.layers.request_timeout;
+        let result = match place {
+            Place::Here => unit.run_here(span, limit).await,
+            Place::Task(slot) => Unit { slot, ..unit }.run(span, limit).await,
+        };
+        self.render_result(result, summary)
     }
 
-    /// Renders the response to a request that ends to make space for others.
-    fn render_ended(&self, summary: &RequestSummary) -> Response {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let error = ErrorResponse::new(status, &summary.caller.request_id);
-        let mut response = self.render(&error, summary);
-        close_after(&mut response, summary);
-        RefusalReason::new("request_space").attach_to(response)
+    /// Lets a request arrive whole, and waits for a slot in its lane.
+    async fn arrive(
+        &self,
+        request: &mut Request,
+        space: Option<&RequestSpace>,
+        summary: &RequestSummary,
+    ) -> Result<Place, EarlyResponse> {
+        let repeatable = self.check(request, space).await?;
+        let _ = summary.repeatable.set(repeatable);
+        let Some(lanes) = &self.layers.lanes else {
+            return Ok(Place::Task(None));
+        };
+        let Some(name) = lanes.of(request) else {
+            return Ok(Place::Here);
+        };
+        match lanes.enter(name, summary.caller.ip).await {
+            Ok(slot) => Ok(Place::Task(Some(slot))),
+            Err(LaneFull) => Err(EarlyResponse::LaneFull(name)),
+        }
     }
 
     /// Checks the host, takes the base path off, reads the body, and notes how a person could send the
@@ -276,146 +292,6 @@ impl<E: Endpoint> Layered<E> {
         request.set_data(repeatable.clone());
         Some(repeatable)
     }
-
-    async fn run(&self, request: Request, summary: &RequestSummary) -> Response {
-        let call = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let request_id = &summary.caller.request_id;
-        let (status, reason) = match timeout(self.layers.request_timeout, call).await {
-            Ok(Ok(Ok(output))) => return output.into_response(),
-            Ok(Ok(Err(error))) => return self.render_error(error, summary),
-            Ok(Err(_panic)) => {
-                tracing::error!(request_id, "a request ended in a panic");
-                (StatusCode::INTERNAL_SERVER_ERROR, "panic")
-            }
-            Err(_elapsed) => {
-                summary.caller.log_line.keep();
-                tracing::error!(request_id, "a request took too long");
-                (StatusCode::SERVICE_UNAVAILABLE, "request_timeout")
-            }
-        };
-        let response = self.render(&ErrorResponse::new(status, request_id), summary);
-        RefusalReason::new(reason).attach_to(response)
-    }
-
-    /// Logs an error of an endpoint and gives it the form of its audience. An error with a response
-    /// of its own keeps that one. Plain text is the framework's, and may tell a cause.
-    fn render_error(&self, error: poem::Error, summary: &RequestSummary) -> Response {
-        let status = error.status();
-        let request_id = &summary.caller.request_id;
-        let infra_error = error.downcast_ref::<InfraError>();
-        // A fault of ours has its line, and its reference leads there.
-        if infra_error.is_some() || status.is_server_error() {
-            summary.caller.log_line.keep();
-        }
-        match infra_error {
-            Some(infra_error) => infra_error.log(request_id),
-            None if status.is_server_error() => {
-                tracing::error!(request_id, cause = %error, "answered {status}");
-            }
-            None => {}
-        }
-        let is_infra_error = infra_error.is_some();
-        let detail = if is_routing_status(status) {
-            String::new()
-        } else {
-            rejection::detail(&error)
-        };
-        let mut original = error.into_response();
-        if !is_infra_error && !is_plain_text(&original) {
-            return original;
-        }
-        let error = ErrorResponse::new(status, request_id).with_detail(&detail);
-        let mut response = self.render(&error, summary);
-        // Retry-After, Allow and WWW-Authenticate stay, and so does the pattern of the route.
-        let kept = original.headers().iter();
-        for (name, value) in kept.filter(|(name, _)| !name.as_str().starts_with("content-")) {
-            response.headers_mut().insert(name, value.clone());
-        }
-        *response.extensions_mut() = std::mem::take(original.extensions_mut());
-        // The reason of an endpoint stays; fixed words of the framework have none.
-        if is_infra_error || response.data::<RefusalReason>().is_none() {
-            response = RefusalReason::of_status(status).attach_to(response);
-        }
-        response
-    }
-
-    fn render(&self, error: &ErrorResponse, summary: &RequestSummary) -> Response {
-        let error = &summary.with_findable_reference(error);
-        let mut response = match (&self.layers.error_page, summary.audience) {
-            (Some(page), Audience::People) => {
-                let failed = FailedRequest {
-                    uri: summary.uri.clone(),
-                    caller: summary.caller.clone(),
-                    look: summary.look.clone(),
-                    repeatable: summary.repeatable.get().cloned().flatten(),
-                };
-                page(error, &failed)
-            }
-            (_, audience) => error.render(audience),
-        };
-        // The rest of the body is not read.
-        let has_unread_body = matches!(
-            error.status,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
-        );
-        if has_unread_body {
-            close_after(&mut response, summary);
-        }
-        response
-    }
-
-    /// Sets the headers of every response. One that the endpoint has set stays: pages set theirs.
-    fn set_headers(&self, response: &mut Response, summary: &RequestSummary) {
-        const DEFAULTS: [(HeaderName, &str); 4] = [
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::CACHE_CONTROL, "no-store"),
-            (header::REFERRER_POLICY, "no-referrer"),
-            (
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-            ),
-        ];
-        mount::complete_location(response, &self.base_path);
-        let readable_by = response.data::<ReadableBy>().cloned();
-        let headers = response.headers_mut();
-        if let Some(readable_by) = readable_by {
-            readable_by.write_headers(headers);
-        }
-        for (name, value) in DEFAULTS {
-            headers
-                .entry(name)
-                .or_insert(HeaderValue::from_static(value));
-        }
-        if self.public_host.as_ref().is_some_and(|host| host.hsts) {
-            headers
-                .entry(header::STRICT_TRANSPORT_SECURITY)
-                .or_insert(HeaderValue::from_static(hsts::VALUE));
-        }
-        if let Ok(id) = HeaderValue::try_from(summary.caller.request_id.as_str()) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
-        }
-    }
-}
-
-/// Has the connection of a request whose body was not read closed after the response.
-fn close_after(response: &mut Response, summary: &RequestSummary) {
-    if summary.is_http_1 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-}
-
-/// Returns whether the fixed words of the status say all there is to say.
-fn is_routing_status(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-    )
-}
-
-fn is_plain_text(response: &Response) -> bool {
-    let content_type = response.content_type();
-    content_type.is_none_or(|content_type| content_type.starts_with("text/plain"))
 }
 
 fn is_peer_trusted(request: &Request, trusted: &[IpNet]) -> bool {

@@ -25,8 +25,8 @@ use super::{
 use crate::telemetry::metrics;
 
 /// Serves `endpoint` on `listener` until `shutdown` is ready, then accepts no more connections,
-/// lets requests in flight finish within `options.drain_timeout`, and returns. With `tls` it serves
-/// https alone.
+/// lets requests in flight finish within `options.drain_timeout`, and what is at work for clients that
+/// are gone within `options.work_timeout`, and returns. With `tls` it serves https alone.
 ///
 /// # Errors
 /// If the listener is unusable from the start. A connection that cannot be accepted is logged.
@@ -39,12 +39,13 @@ pub async fn serve<E: Endpoint + 'static>(
 ) -> io::Result<()> {
     listener.local_addr()?;
     let slots = Slots::new(&options);
-    let drain_timeout = options.drain_timeout;
+    let (drain_timeout, work_timeout) = (options.drain_timeout, options.work_timeout);
     let (stop, stopped) = watch::channel(false);
+    let requests = RequestBudget::new(options.request_bytes);
     let context = Context {
         endpoint: Arc::new(endpoint),
         tls,
-        requests: RequestBudget::new(options.request_bytes),
+        requests: Arc::clone(&requests),
         unread: UnreadLog::default(),
         options,
         networks: Arc::clone(&slots.networks),
@@ -73,6 +74,14 @@ pub async fn serve<E: Endpoint + 'static>(
         );
     }
     connections.shutdown().await;
+    let at_work = async {
+        while !requests.is_idle() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if timeout(work_timeout, at_work).await.is_err() {
+        tracing::warn!("units of work did not end in time");
+    }
     Ok(())
 }
 

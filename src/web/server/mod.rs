@@ -3,7 +3,8 @@
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no
 //! bound on connections. This one has them, and serves the same endpoints. Each body is bounded in
-//! the layers, and all unfinished requests together in `budget`.
+//! the layers, all unfinished requests together in `budget`, and those at work in `lane`. An endpoint
+//! runs to its end, whatever its client does (`unit`).
 
 mod activity;
 mod body;
@@ -13,6 +14,7 @@ pub mod cors;
 mod ended_log;
 mod failed;
 mod host;
+pub mod lane;
 pub mod layers;
 mod listener;
 pub mod methods;
@@ -22,6 +24,7 @@ mod options;
 mod rejection;
 mod response_body;
 pub mod tls;
+mod unit;
 mod unread_log;
 
 pub use listener::serve;

@@ -31,6 +31,8 @@ pub struct ServerOptions {
     pub request_bytes: usize,
     /// How long requests may go on after the shutdown began.
     pub drain_timeout: Duration,
+    /// How long units of work may go on after that, whose clients are gone by then (SP-3).
+    pub work_timeout: Duration,
 }
 
 impl Default for ServerOptions {
@@ -47,6 +49,7 @@ impl Default for ServerOptions {
             max_streams: 32,
             request_bytes: 64 * 1024 * 1024,
             drain_timeout: Duration::from_secs(20),
+            work_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -353,7 +353,10 @@ async fn a_shutdown_finishes_what_is_in_flight_and_takes_no_more() {
 
 #[tokio::test]
 async fn a_shutdown_waits_no_longer_than_the_drain_time() {
-    let mut server = start(|options, _| options.drain_timeout = SHORT).await;
+    let mut server = start(|options, _| {
+        (options.drain_timeout, options.work_timeout) = (SHORT, SHORT);
+    })
+    .await;
     let mut stream = server.connect().await;
     let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
     stream.write_all(raw.as_bytes()).await.unwrap();
@@ -361,6 +364,22 @@ async fn a_shutdown_waits_no_longer_than_the_drain_time() {
     server.stop.take().unwrap().send(()).unwrap();
     timeout(LONG, server.ended).await.unwrap().unwrap().unwrap();
     assert_eq!(read_to_end(&mut stream).await, "");
+}
+
+/// SP-3: what a client that is gone has begun ends before the service does.
+#[tokio::test]
+async fn sp_3_a_shutdown_waits_for_the_work_of_a_client_that_is_gone() {
+    let mut server = start(|options, _| options.work_timeout = LONG).await;
+    let mut stream = server.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    server.gate.entered.notified().await;
+    drop(stream);
+    server.stop.take().unwrap().send(()).unwrap();
+    sleep(SHORT).await;
+    assert!(!server.ended.is_finished());
+    server.gate.released.notify_one();
+    timeout(LONG, server.ended).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

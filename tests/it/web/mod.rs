@@ -2,6 +2,8 @@
 
 mod addresses;
 mod csrf;
+mod cut;
+mod lanes;
 mod notices;
 mod outage;
 mod references;

@@ -14,8 +14,13 @@ fn begin(budget: &Arc<RequestBudget>, from: &str, header: usize) -> (RequestSpac
 }
 
 fn is_ended(space: &RequestSpace) -> bool {
-    let held = space.budget.lock();
-    held.requests[&space.turn].is_ending
+    let mut held = space.budget.lock();
+    held.requests.get_mut(space.id).unwrap().is_ending
+}
+
+fn turn(space: &RequestSpace) -> u64 {
+    let mut held = space.budget.lock();
+    held.requests.get_mut(space.id).unwrap().turn
 }
 
 fn sum(budget: &RequestBudget) -> usize {
@@ -40,17 +45,31 @@ async fn oa_5_beyond_the_budget_the_oldest_of_the_largest_network_end() {
         assert!(sum(&budget) <= limit);
     }
     assert!(attackers.len() < 100, "{}", attackers.len());
-    let oldest_first = attackers.windows(2).all(|pair| pair[0].turn < pair[1].turn);
-    assert!(
-        oldest_first && attackers[0].turn > 190,
-        "{}",
-        attackers[0].turn
-    );
+    let turns: Vec<u64> = attackers.iter().map(turn).collect();
+    assert!(turns.is_sorted() && turns[0] > 190, "{turns:?}");
     assert!(!is_ended(&innocent));
     innocent.hold_body(60 * KIB).unwrap();
     drop((innocent, attackers));
-    assert!(sum(&budget) == 0 && budget.lock().shares.is_empty());
-    assert!(budget.lock().requests.is_empty());
+    assert!(sum(&budget) == 0 && budget.lock().shares.is_none());
+    assert!(budget.is_idle());
+}
+
+/// Up to half of the budget nothing is counted by network; beyond it, all that began before are.
+#[tokio::test]
+async fn oa_5_networks_are_counted_while_space_is_scarce() {
+    let budget = RequestBudget::new(1024 * KIB);
+    let (first, _) = begin(&budget, "127.1.0.1", 300 * KIB);
+    assert!(budget.lock().shares.is_none());
+    let (other, _) = begin(&budget, "127.2.0.1", 250 * KIB);
+    assert!(budget.lock().shares.is_some());
+    let (second, _) = begin(&budget, "127.1.0.1", 500 * KIB);
+    assert!(is_ended(&first), "it began before its network was counted");
+    assert!(!is_ended(&second) && !is_ended(&other));
+    drop(first);
+    drop(second);
+    assert!(budget.lock().shares.is_some(), "a quarter is held");
+    drop(other);
+    assert!(budget.lock().shares.is_none() && budget.is_idle());
 }
 
 #[tokio::test]

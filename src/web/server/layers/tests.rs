@@ -13,7 +13,10 @@ use poem::{Body, EndpointExt as _, Route, endpoint::make, get, handler, http::Me
 use poem_openapi::{Object, OpenApi, OpenApiService, payload::Json};
 
 use super::*;
-use crate::web::{methods::allow_methods, problem::Problem};
+use crate::{
+    error::InfraError,
+    web::{methods::allow_methods, problem::Problem},
+};
 
 const PUBLIC_URL: &str = "https://id.example";
 

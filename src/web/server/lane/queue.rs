@@ -1,0 +1,415 @@
+//! A queue that is fair by network: a pure account of what waits, and of whose turn it is.
+//!
+//! Networks of one widest prefix (/24, /48) are *neighbours*. Neighbours take turns with one another, and
+//! the prefixes take turns by weight: one with many networks that wait counts like eight of them at most,
+//! so that one customer with a whole prefix is not worth hundreds. Of one network the oldest comes first.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use crate::network::{Network, Prefix};
+
+/// What one turn costs a prefix of weight 1. The weights divide it.
+const TURN: u64 = 840;
+
+/// How many networks a prefix is worth at most.
+const MAX_WEIGHT: usize = 8;
+
+/// What waits, by network.
+pub(super) struct FairQueue<T> {
+    all: HashMap<Prefix, Neighbours<T>>,
+    /// The prefixes in which something waits, in the order of their turns.
+    order: BTreeSet<(u64, u64, Prefix)>,
+    /// The same by how much waits in their largest network, or in all of them beside their weight.
+    by_size: BTreeSet<(usize, Prefix)>,
+    /// When the last turn began, in the time of the turns.
+    clock: u64,
+    /// Numbers what joins the queue, and the prefixes in `order`.
+    turn: u64,
+    len: usize,
+    weight: usize,
+}
+
+/// The networks of one prefix.
+struct Neighbours<T> {
+    /// The oldest first.
+    waiting: HashMap<Network, VecDeque<(u64, T)>>,
+    /// The networks in the order of their turns.
+    round: VecDeque<Network>,
+    len: usize,
+    /// When the next turn of this prefix is, in the time of the turns. It stays while nothing waits, so
+    /// that who asks again at once has no advantage.
+    next: u64,
+    place: u64,
+}
+
+impl<T> Default for FairQueue<T> {
+    fn default() -> Self {
+        Self {
+            all: HashMap::new(),
+            order: BTreeSet::new(),
+            by_size: BTreeSet::new(),
+            clock: 0,
+            turn: 0,
+            len: 0,
+            weight: 0,
+        }
+    }
+}
+
+impl<T> Default for Neighbours<T> {
+    fn default() -> Self {
+        Self {
+            waiting: HashMap::new(),
+            round: VecDeque::new(),
+            len: 0,
+            next: 0,
+            place: 0,
+        }
+    }
+}
+
+impl<T> FairQueue<T> {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns how much of a network waits.
+    pub(super) fn waiting(&self, network: Network) -> usize {
+        let neighbours = widest(network).and_then(|prefix| self.all.get(&prefix));
+        neighbours.map_or(0, |neighbours| neighbours.waiting_of(network))
+    }
+
+    /// Returns how many turns there are at most until that of a newcomer, its own included.
+    pub(super) fn turns_until(&self, newcomer: Network) -> usize {
+        let neighbours = widest(newcomer).and_then(|prefix| self.all.get(&prefix));
+        let own = neighbours.map_or(0, |neighbours| neighbours.waiting_of(newcomer));
+        let (weight, count) = neighbours.map_or((0, 0), |neighbours| {
+            (neighbours.weight(), neighbours.round.len())
+        });
+        let is_new = usize::from(own == 0);
+        let all = self.weight - weight + (count + is_new).min(MAX_WEIGHT);
+        let rounds = (own + 1) * (count + is_new).div_ceil(MAX_WEIGHT);
+        rounds.saturating_mul(all).min(self.len + 1)
+    }
+
+    /// Adds to what waits, and returns its number.
+    pub(super) fn push(&mut self, network: Network, item: T) -> u64 {
+        self.turn += 1;
+        let (turn, clock) = (self.turn, self.clock);
+        self.change(network, |neighbours| {
+            if neighbours.len == 0 {
+                neighbours.next = neighbours.next.max(clock);
+                neighbours.place = turn;
+            }
+            neighbours.push(network, (turn, item));
+        });
+        turn
+    }
+
+    /// Takes what is next, of the networks that `may` have a turn.
+    pub(super) fn take(&mut self, may: impl Fn(Network) -> bool) -> Option<(Network, T)> {
+        let mut by_turn = self.order.iter();
+        let (start, at, network) = by_turn.find_map(|(start, _, prefix)| {
+            let round = &self.all.get(prefix)?.round;
+            let at = round.iter().position(|network| may(*network))?;
+            Some((*start, at, *round.get(at)?))
+        })?;
+        self.clock = self.clock.max(start);
+        self.turn += 1;
+        let place = self.turn;
+        let item = self.change(network, |neighbours| {
+            neighbours.next = start + TURN / neighbours.weight().max(1) as u64;
+            neighbours.place = place;
+            neighbours.take(at)
+        });
+        self.forget();
+        Some((network, item?))
+    }
+
+    /// Takes something out that no longer waits.
+    pub(super) fn remove(&mut self, network: Network, turn: u64) -> Option<T> {
+        let removed = self.change(network, |neighbours| neighbours.remove(network, turn));
+        self.forget();
+        removed
+    }
+
+    /// Takes the newest out of the network that waits most; if that is the newcomer's as well as others',
+    /// of the newcomer's.
+    pub(super) fn drop_one(&mut self, newcomer: Network) -> Option<T> {
+        let (most, largest) = *self.by_size.last()?;
+        let own = widest(newcomer)?;
+        let is_own = self.all.get(&own).is_some_and(|own| own.size() >= most);
+        let neighbours = self.all.get(if is_own { &own } else { &largest })?;
+        let network = neighbours.largest(newcomer)?;
+        self.change(network, |neighbours| neighbours.pop_newest(network))
+    }
+
+    /// Changes the networks of a prefix, and keeps the sums and orders.
+    fn change<R: Default>(
+        &mut self,
+        network: Network,
+        change: impl FnOnce(&mut Neighbours<T>) -> R,
+    ) -> R {
+        let Some(prefix) = widest(network) else {
+            return R::default();
+        };
+        let neighbours = self.all.entry(prefix).or_default();
+        if neighbours.len > 0 {
+            self.order
+                .remove(&(neighbours.next, neighbours.place, prefix));
+            self.by_size.remove(&(neighbours.size(), prefix));
+        }
+        self.len -= neighbours.len;
+        self.weight -= neighbours.weight();
+        let changed = change(neighbours);
+        self.len += neighbours.len;
+        self.weight += neighbours.weight();
+        if neighbours.len > 0 {
+            self.order
+                .insert((neighbours.next, neighbours.place, prefix));
+            self.by_size.insert((neighbours.size(), prefix));
+        }
+        changed
+    }
+
+    /// Forgets the turns of networks of which nothing waits, once these no longer matter.
+    fn forget(&mut self) {
+        if self.len == 0 {
+            self.all.clear();
+            self.clock = 0;
+        } else if self.all.len() > 2 * self.order.len() + 64 {
+            let clock = self.clock;
+            self.all
+                .retain(|_, neighbours| neighbours.len > 0 || neighbours.next > clock);
+        }
+    }
+}
+
+impl<T> Neighbours<T> {
+    fn waiting_of(&self, network: Network) -> usize {
+        self.waiting.get(&network).map_or(0, VecDeque::len)
+    }
+
+    /// How many networks these count like.
+    fn weight(&self) -> usize {
+        self.round.len().min(MAX_WEIGHT)
+    }
+
+    fn size(&self) -> usize {
+        let most = self.waiting.values().map(VecDeque::len).max();
+        (most.unwrap_or(0) * MAX_WEIGHT).max(self.len)
+    }
+
+    /// Returns the network that waits most, the newcomer's among several.
+    fn largest(&self, newcomer: Network) -> Option<Network> {
+        let sizes = self.waiting.iter();
+        let largest = sizes.max_by_key(|(network, waiting)| (waiting.len(), **network == newcomer));
+        largest.map(|(network, _)| *network)
+    }
+
+    fn push(&mut self, network: Network, entry: (u64, T)) {
+        let waiting = self.waiting.entry(network).or_default();
+        if waiting.is_empty() {
+            self.round.push_back(network);
+        }
+        waiting.push_back(entry);
+        self.len += 1;
+    }
+
+    /// Takes the oldest of the network at a place of the round, which then waits for its next turn.
+    fn take(&mut self, at: usize) -> Option<T> {
+        let network = self.round.remove(at)?;
+        let waiting = self.waiting.get_mut(&network)?;
+        let (_, item) = waiting.pop_front()?;
+        self.len -= 1;
+        if waiting.is_empty() {
+            self.waiting.remove(&network);
+        } else {
+            self.round.push_back(network);
+        }
+        Some(item)
+    }
+
+    fn remove(&mut self, network: Network, turn: u64) -> Option<T> {
+        let waiting = self.waiting.get_mut(&network)?;
+        let at = waiting
+            .binary_search_by_key(&turn, |(turn, _)| *turn)
+            .ok()?;
+        let (_, item) = waiting.remove(at)?;
+        self.removed_of(network);
+        Some(item)
+    }
+
+    fn pop_newest(&mut self, network: Network) -> Option<T> {
+        let (_, item) = self.waiting.get_mut(&network)?.pop_back()?;
+        self.removed_of(network);
+        Some(item)
+    }
+
+    fn removed_of(&mut self, network: Network) {
+        self.len -= 1;
+        if self.waiting_of(network) == 0 {
+            self.waiting.remove(&network);
+            self.round.retain(|other| *other != network);
+        }
+    }
+}
+
+/// Returns the widest prefix around a network.
+fn widest(network: Network) -> Option<Prefix> {
+    network.prefixes().next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        Network::of(text.parse().unwrap())
+    }
+
+    /// The network of that number, in a /24 of its own.
+    fn apart(number: usize) -> Network {
+        network(&format!("10.0.{number}.1"))
+    }
+
+    fn fill(queue: &mut FairQueue<String>, network: Network, name: &str, count: usize) {
+        for number in 0..count {
+            queue.push(network, format!("{name}{number}"));
+        }
+    }
+
+    fn order(queue: &mut FairQueue<String>, count: usize) -> Vec<String> {
+        let take = |_| queue.take(|_| true).map(|(_, item)| item);
+        (0..count).filter_map(take).collect()
+    }
+
+    fn is_clean(queue: &FairQueue<String>) -> bool {
+        let sums = queue.len == 0 && queue.weight == 0;
+        sums && queue.order.is_empty() && queue.by_size.is_empty() && queue.all.is_empty()
+    }
+
+    #[test]
+    fn sp_4_networks_take_turns_and_each_has_its_oldest_first() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(1), "a", 4);
+        fill(&mut queue, apart(2), "b", 2);
+        fill(&mut queue, apart(3), "c", 1);
+        assert_eq!(queue.waiting(apart(1)), 4);
+        let expected = ["a0", "b0", "c0", "a1", "b1", "a2", "a3"];
+        assert_eq!(order(&mut queue, 9), expected);
+        assert!(is_clean(&queue));
+    }
+
+    /// SP-4: whatever one network has in the queue, another one is next but one.
+    #[test]
+    fn sp_4_a_newcomer_waits_for_one_turn_of_a_loud_network() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(1), "loud", 2048);
+        assert_eq!(order(&mut queue, 100).len(), 100);
+        fill(&mut queue, apart(2), "quiet", 2);
+        assert_eq!(queue.turns_until(apart(3)), 3);
+        let next = order(&mut queue, 4);
+        let place = |name: &str| next.iter().position(|item| item == name);
+        assert!(
+            place("quiet0") <= Some(1) && place("quiet1") <= Some(3),
+            "{next:?}"
+        );
+        assert!(place("quiet1").is_some());
+    }
+
+    /// SP-4: who asks again as soon as a request is served has no more turns than who waits with many.
+    #[test]
+    fn sp_4_asking_again_at_once_gives_no_advantage() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(1), "many", 100);
+        fill(&mut queue, apart(2), "again", 1);
+        let mut again = 0;
+        for item in 0..60 {
+            let (from, _) = queue.take(|_| true).unwrap();
+            if from == apart(2) {
+                again += 1;
+                queue.push(apart(2), format!("again{item}"));
+            }
+        }
+        assert!((29..=31).contains(&again), "{again}");
+    }
+
+    /// A whole /24 or /48 is worth eight networks, however many of its addresses wait.
+    #[test]
+    fn sp_4_a_prefix_counts_like_eight_networks() {
+        for prefix in ["10.9.9.", "2001:db8:7:"] {
+            let mut queue = FairQueue::default();
+            for number in 1..=200 {
+                let address = match prefix.contains(':') {
+                    true => format!("{prefix}{number:x}::1"),
+                    false => format!("{prefix}{number}"),
+                };
+                fill(&mut queue, network(&address), "flood", 2);
+            }
+            for number in 0..4 {
+                fill(&mut queue, apart(number), "apart", 50);
+            }
+            let served = order(&mut queue, 120);
+            let flood = served.iter().filter(|item| item.starts_with("flood"));
+            let flood = flood.count();
+            assert!((78..=82).contains(&flood), "{prefix}: {flood} of 120");
+        }
+    }
+
+    #[test]
+    fn sp_4_a_network_that_may_have_no_turn_is_passed_over() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(1), "a", 2);
+        fill(&mut queue, apart(2), "b", 1);
+        let (from, item) = queue.take(|network| network != apart(1)).unwrap();
+        assert_eq!((from, item.as_str()), (apart(2), "b0"));
+        assert!(queue.take(|network| network != apart(1)).is_none());
+        assert_eq!(order(&mut queue, 2), ["a0", "a1"]);
+    }
+
+    /// SP-4: a full queue drops the newest of the network that waits most, and no one else's.
+    #[test]
+    fn sp_4_the_newest_of_the_largest_network_is_dropped() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(1), "loud", 5);
+        fill(&mut queue, apart(2), "quiet", 2);
+        queue.push(apart(3), "new".to_owned());
+        assert_eq!(queue.drop_one(apart(3)).as_deref(), Some("loud4"));
+        assert_eq!(queue.drop_one(apart(2)).as_deref(), Some("loud3"));
+        assert_eq!(queue.drop_one(apart(2)).as_deref(), Some("loud2"));
+        // Among equals it is the newcomer's.
+        assert_eq!(queue.drop_one(apart(2)).as_deref(), Some("quiet1"));
+        // A prefix whose networks wait with little each is as large as an eighth of them all.
+        for number in 1..=40 {
+            fill(&mut queue, network(&format!("10.9.9.{number}")), "many", 1);
+        }
+        let dropped = queue.drop_one(apart(3)).unwrap();
+        assert_eq!(dropped, "many0");
+    }
+
+    #[test]
+    fn what_no_longer_waits_is_taken_out() {
+        let mut queue = FairQueue::default();
+        let first = queue.push(apart(1), "first".to_owned());
+        let second = queue.push(apart(1), "second".to_owned());
+        assert_eq!(queue.remove(apart(1), first).as_deref(), Some("first"));
+        assert_eq!(queue.remove(apart(1), first), None);
+        assert_eq!(queue.remove(apart(2), second), None);
+        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.remove(apart(1), second).as_deref(), Some("second"));
+        assert!(is_clean(&queue));
+    }
+
+    #[test]
+    fn turns_that_no_longer_matter_are_forgotten() {
+        let mut queue = FairQueue::default();
+        fill(&mut queue, apart(0), "held", 3000);
+        for number in 0..2000_u32 {
+            let [_, _, a, b] = number.to_be_bytes();
+            queue.push(network(&format!("11.{a}.{b}.1")), String::new());
+            let _ = order(&mut queue, 2);
+        }
+        assert!(queue.all.len() < 200, "{}", queue.all.len());
+    }
+}
