@@ -9,6 +9,7 @@ use crate::{
     config::Live,
     db::Db,
     key::{ClientKeys, Keys},
+    mail::outbox::Handover,
     secret::{Mac, MasterKeys, Sealer},
     ticket::Tickets,
     web::{locale::Texts, mount::PathStripping, unnamed_proxy::UnnamedProxy},
@@ -32,8 +33,8 @@ pub struct App {
     /// The messages of pages and emails.
     pub texts: Texts,
     pub macs: Macs,
-    /// Wakes the outbox worker of this process.
-    pub outbox: Arc<tokio::sync::Notify>,
+    /// Where requests reach the outbox worker of this process.
+    pub outbox: Arc<Handover>,
     /// The sightings of a proxy that is not in `server.trusted_proxies`.
     pub unnamed_proxy: UnnamedProxy,
     /// The sightings of a proxy that takes the path of `server.public_url` off.
@@ -45,6 +46,8 @@ pub struct App {
 pub struct Macs {
     /// Signs form tokens.
     pub csrf: Mac,
+    /// Binds authorization codes to their requests, so that a request shows that it is right.
+    pub authorization_code: Mac,
     /// Hashes emailed codes (the pepper).
     pub code: Mac,
     /// Derives the cookies of a repeated click (ST-04).
@@ -64,6 +67,7 @@ impl Macs {
     pub fn new(keys: &MasterKeys) -> Self {
         Self {
             csrf: keys.mac("form token v1"),
+            authorization_code: keys.mac("authorization code binding v1"),
             code: keys.mac("mailed code pepper v1"),
             repeats: keys.mac("repeated click v1"),
             // The oldest key, which every instance has while the master key changes instance by

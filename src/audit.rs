@@ -5,9 +5,8 @@
 
 use entity::audit_event;
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryTrait as _,
-    sea_query::{Alias, CommonTableExpression, InsertStatement, WithClause},
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryTrait as _,
+    sea_query::InsertStatement,
 };
 use uuid::Uuid;
 
@@ -212,24 +211,14 @@ impl Event {
     /// Writes the row in the unit of work of what it records.
     pub async fn record(self, tx: &Tx) -> Result<(), InfraError> {
         let insert = self.into_insert(tx);
-        tx.conn().execute(&insert).await?;
-        Ok(())
+        tx.defer::<audit_event::Entity>(insert).await
     }
 
-    /// Writes the row together with another insertion, by one statement where the database can.
-    /// Returns how many rows the other inserted. The row is written even if that is none.
+    /// Writes the row together with another insertion, by one statement. Returns how many rows the
+    /// other inserted. The row is written even if that is none.
     pub async fn record_with(self, tx: &Tx, other: InsertStatement) -> Result<u64, InfraError> {
         let insert = self.into_insert(tx);
-        if !tx.is_postgres() {
-            let inserted = tx.conn().execute(&other).await?;
-            tx.conn().execute(&insert).await?;
-            return Ok(inserted.rows_affected());
-        }
-        let mut event = CommonTableExpression::new();
-        event.table_name(Alias::new("event")).query(insert);
-        let mut with = WithClause::new();
-        let both = with.cte(event).to_owned().query(other);
-        Ok(tx.conn().execute(&both).await?.rows_affected())
+        tx.insert_and(insert, other).await
     }
 
     /// Returns the statement that writes the row, which is counted once the unit of work commits.

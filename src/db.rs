@@ -1,9 +1,11 @@
 //! The database: one writer on SQLite, a pool on PostgreSQL, and the unit of work that every rule takes.
 //!
 //! [`Tx`] is a transaction with the one `now` of this unit of work. `Err` rolls back; a refusal is an `Ok`, so that a
-//! burnt code or a raised counter is committed (see [`Tx::commit`]).
+//! burnt code or a raised counter is committed (see [`Tx::commit`]). Writes on whose result nothing depends wait and
+//! are sent together (see [`Tx::defer`]).
 
 mod condemned;
+mod deferred;
 mod file;
 mod group;
 pub mod joined;
@@ -31,6 +33,7 @@ use group::{Bounds, Writer};
 use sent::SentCounter;
 
 pub use condemned::accepts_writes;
+pub use deferred::Write;
 pub use pool::Pool;
 pub use schema::known_migrations;
 pub use sent::Sent;

@@ -74,7 +74,7 @@ impl Jobs {
             db: app.db.clone(),
             composer: Arc::new(EmailComposer { app: app.clone() }),
             transport,
-            notify: Arc::clone(&app.outbox),
+            handover: Arc::clone(&app.outbox),
             concurrency: config.mail.concurrency,
             ceiling: CeilingSettings {
                 least: config.mail.ceiling_per_minute,

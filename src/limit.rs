@@ -20,7 +20,7 @@ use crate::{
     network::{Network, Prefix},
     secret::Hash,
     telemetry::metrics,
-    ticket::{Counter, Payer, Tickets},
+    ticket::{Counter, Issue, NewValue, Payer, Tickets},
 };
 
 pub use email::{EmailBudget, EmailRequest, spend_email};
@@ -174,6 +174,23 @@ pub async fn hit(
 ) -> Result<Option<Duration>, InfraError> {
     let wait = check(tickets, subject, counters(scope, budgets), Mode::Count).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
+}
+
+/// Stores a ticket and counts it for `subject` as [`hit`] does, by one command. If a budget is exhausted,
+/// does neither.
+pub async fn issue(
+    tickets: &Tickets,
+    scope: &'static str,
+    subject: &Hash,
+    budgets: &[Budget],
+    new: NewValue<'_>,
+) -> Result<Issue, InfraError> {
+    let counters = counters(scope, budgets);
+    let issue = tickets.issue_within(new, subject, &counters).await?;
+    if let Issue::Limited(_) = issue {
+        metrics::limited(scope);
+    }
+    Ok(issue)
 }
 
 /// Returns what [`hit`] would, without counting.

@@ -3,6 +3,8 @@
 //! The plain and the stored form of a secret are different types: [`Plain`] is shown once to its owner and has no
 //! `Debug`; [`Hash`](struct@Hash) is what a table holds and serves only for comparison.
 
+mod bound;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU16, Ordering},

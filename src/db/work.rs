@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::{
     condemned::{Condemned, RESPONSE},
+    deferred::{Deferred, Write},
     group::Unit,
     sent::SentCounter,
 };
@@ -16,6 +17,7 @@ use super::{
 pub struct Work {
     inner: Transaction,
     sent: SentCounter,
+    deferred: Deferred,
 }
 
 #[derive(Debug)]
@@ -27,21 +29,29 @@ enum Transaction {
 }
 
 impl Work {
-    pub(super) const fn alone(
+    pub(super) fn alone(
         inner: DatabaseTransaction,
         condemned: Option<Condemned>,
         sent: SentCounter,
     ) -> Self {
-        let inner = Transaction::Alone(inner, condemned);
-        Self { inner, sent }
+        Self::new(Transaction::Alone(inner, condemned), sent)
     }
 
-    pub(super) const fn grouped(unit: Unit, sent: SentCounter) -> Self {
-        let inner = Transaction::Grouped(unit);
-        Self { inner, sent }
+    pub(super) fn grouped(unit: Unit, sent: SentCounter) -> Self {
+        Self::new(Transaction::Grouped(unit), sent)
+    }
+
+    fn new(inner: Transaction, sent: SentCounter) -> Self {
+        let deferred = Deferred::default();
+        Self {
+            inner,
+            sent,
+            deferred,
+        }
     }
 
     pub(super) async fn commit(self) -> Result<(), DbErr> {
+        self.send_deferred().await?;
         match self.inner {
             Transaction::Alone(inner, condemned) => {
                 self.sent.commit();
@@ -58,7 +68,29 @@ impl Work {
         }
     }
 
+    /// Lets a write wait for the next statement.
+    pub(super) async fn defer(&self, table: &'static str, write: Write) -> Result<(), DbErr> {
+        if !self.deferred.accepts(table, &write) {
+            self.send_deferred().await?;
+        }
+        self.deferred.add(table, write);
+        Ok(())
+    }
+
+    async fn send_deferred(&self) -> Result<(), DbErr> {
+        let Some(writes) = self.deferred.take(self.get_database_backend()) else {
+            return Ok(());
+        };
+        let sending = self.transaction()?.execute_raw(writes);
+        self.send(sending).await.map(drop)
+    }
+
     async fn statement<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        self.send_deferred().await?;
+        self.send(work).await
+    }
+
+    async fn send<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         self.sent.statement();
         match &self.inner {
             Transaction::Alone(_, condemned) => watch(condemned.as_ref(), work).await,

@@ -15,14 +15,14 @@ use entity::known_device as row;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     sea_query::{Expr, LockType, OnConflict},
 };
 use uuid::Uuid;
 
 use crate::{
     clock::Time,
-    db::Tx,
+    db::{Tx, Write},
     error::InfraError,
     secret::{Hash, row_id},
 };
@@ -103,11 +103,9 @@ pub async fn remember(
         .update_columns([row::Column::ExpiresAt, row::Column::UserId])
         .action_cond_where(is_due)
         .to_owned();
-    row::Entity::insert(model)
-        .on_conflict(renew)
-        .exec_without_returning(tx.conn())
-        .await?;
-    Ok(())
+    let remember = row::Entity::insert(model).on_conflict(renew);
+    tx.defer::<row::Entity>(Write::Upsert(remember.into_query()))
+        .await
 }
 
 /// Ends every known device and device secret of a user, in the unit of work that ends the user's

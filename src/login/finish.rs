@@ -47,7 +47,6 @@ pub async fn finish_sign_in(
         method,
         linked,
     } = authenticate(tx, attempt, config).await?;
-    let (session, sid) = start_session(tx, &user, method, attempt, config).await?;
     let pre = Plain::generate();
     let browser = attempt.browser_state.browser;
     if let Some(old) = browser {
@@ -60,6 +59,7 @@ pub async fn finish_sign_in(
         false => None,
     };
     let device = device_secret(tx, attempt, key).await?;
+    let (session, sid) = start_session(tx, &user, method, attempt, config).await?;
     if let Some(key) = key {
         device::remember(tx, &device.hash(), key, user.id).await?;
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, UpdateMany, UpdateResult,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, UpdateMany, UpdateResult,
     sea_query::{Expr, IntoColumnRef, LockBehavior, LockType, SelectStatement},
 };
 use uuid::Uuid;
@@ -107,9 +107,8 @@ pub async fn open(tx: &Tx, new: NewFlow<'_>, config: &Reloadable) -> Result<Flow
         wrong_code_mac: None,
         wrong_code_at: None,
     };
-    row::ActiveModel::from(flow.clone())
-        .insert(tx.conn())
-        .await?;
+    let insert = row::Entity::insert(row::ActiveModel::from(flow.clone()));
+    tx.defer::<row::Entity>(insert.into_query()).await?;
     Ok(flow)
 }
 
@@ -303,21 +302,19 @@ pub async fn record_session(
     session: Uuid,
     new_browser: Option<Hash>,
 ) -> Result<(), InfraError> {
-    row::Entity::update_many()
+    let update = row::Entity::update_many()
         .col_expr(row::Column::SessionId, Expr::value(Some(session)))
         .col_expr(
             row::Column::ConsumedBrowserHash,
             Expr::value(new_browser.map(Hash::to_column)),
         )
-        .filter(row::Column::Id.eq(id))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(row::Column::Id.eq(id));
+    tx.defer::<row::Entity>(update.into_query()).await
 }
 
 /// ST-04: binds the open flows of a pre-login cookie to the cookie that replaces it.
 pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
-    let open: Vec<Uuid> = row::Entity::find()
+    let open = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
         .filter(row::Column::BrowserHash.eq(old.to_column()))
@@ -326,18 +323,11 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
         // A flow that another transaction holds is being consumed just now: waiting for it could
         // deadlock.
         .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if open.is_empty() {
-        return Ok(());
-    }
-    row::Entity::update_many()
+        .into_query();
+    let update = row::Entity::update_many()
         .col_expr(row::Column::BrowserHash, Expr::value(Some(new.to_column())))
-        .filter(row::Column::Id.is_in(open))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(row::Column::Id.in_subquery(open));
+    tx.defer::<row::Entity>(update.into_query()).await
 }
 
 /// ST-04: claims what a consumed flow leads to, once: a client's request, by the tab that continues

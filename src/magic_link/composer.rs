@@ -1,5 +1,5 @@
 //! Composes the emails of this module when the outbox sends them. Only then does it look up who has the
-//! address (A1), and only then does it make secrets (G2).
+//! address (A1). Secrets are made then, too, or with the row of an email that is sent at once (G2).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     email::{self, EmailFacts, ProviderChange, SignInSecrets},
-    token,
+    token::{self, EmailSecrets},
 };
 use crate::{
     app::App,
@@ -18,7 +18,7 @@ use crate::{
     error::InfraError,
     login::flow::{self, Flow, FlowState},
     mail::{
-        Composed, Composer, DeliveryOutcome, Email,
+        Composed, Composer, DeliveryOutcome, Draft, Email, EmailReference,
         outbox::{self, EmailKind, OutboxRow},
     },
     user::{self, EmailTarget},
@@ -62,18 +62,21 @@ impl Composer for EmailComposer {
         &'a self,
         tx: &'a Tx,
         row: &'a OutboxRow,
-        reference: Uuid,
+        reference: &'a EmailReference,
         outcome: DeliveryOutcome,
     ) -> TxFuture<'a, ()> {
         Box::pin(async move {
             match (row.kind, outcome) {
                 (EmailKind::SignIn, DeliveryOutcome::Accepted) => {
                     let lifetime = self.app.config.get().link_lifetime();
-                    token::extend_lifetime(tx, reference, lifetime).await?;
-                    record_sent(tx, row).await
+                    token::extend_lifetime(tx, reference.secrets, lifetime).await?;
+                    match reference.accepted.clone() {
+                        Some(event) => event.record(tx).await,
+                        None => Ok(()),
+                    }
                 }
                 (EmailKind::SignIn, DeliveryOutcome::Refused | DeliveryOutcome::Deferred) => {
-                    token::mark_refused(tx, reference).await
+                    token::mark_refused(tx, reference.secrets).await
                 }
                 // In doubt, the email may have arrived: its secrets stay valid.
                 _ => Ok(()),
@@ -82,17 +85,88 @@ impl Composer for EmailComposer {
     }
 }
 
-async fn record_sent(tx: &Tx, row: &OutboxRow) -> Result<(), InfraError> {
-    let Some(id) = row.flow_id else { return Ok(()) };
-    let Some(flow) = flow::find(tx.conn(), id).await? else {
-        return Ok(());
-    };
-    Event::new(Kind::MagicLinkSent)
-        .flow(id)
+/// The email of a flow whose secrets were stored with it.
+pub(super) struct SignInDraft {
+    app: App,
+    flow: Flow,
+    secrets: EmailSecrets,
+    reference: EmailReference,
+}
+
+impl SignInDraft {
+    /// Makes the secrets of an email that is sent at once, and stores their hashes.
+    pub(super) async fn store(app: &App, tx: &Tx, flow: &Flow) -> Result<Self, InfraError> {
+        let config = app.config.get();
+        let (digits, lifetime) = (config.magic_link.code_digits, config.link_lifetime());
+        let secrets = token::create(tx, flow.id, digits, lifetime, &app.macs.code).await?;
+        Ok(Self {
+            app: app.clone(),
+            flow: flow.clone(),
+            reference: reference_of(flow, secrets.id),
+            secrets,
+        })
+    }
+}
+
+impl Draft for SignInDraft {
+    fn reference(&self) -> &EmailReference {
+        &self.reference
+    }
+
+    fn write<'a>(&'a self, db: &'a Db) -> TxFuture<'a, Option<Email>> {
+        Box::pin(async move {
+            let config = self.app.config.get();
+            let target = user::email_target(db.read(), &self.flow.canonical).await?;
+            let to = match &target {
+                EmailTarget::Known { email } => email,
+                EmailTarget::Unknown if config.magic_link.sign_up == SignUp::Open => {
+                    &self.flow.canonical
+                }
+                // What follows is recorded, in a transaction.
+                EmailTarget::Unknown | EmailTarget::Disabled(_) => return Ok(None),
+            };
+            write_sign_in(&self.app, &self.flow, to, &self.secrets).map(Some)
+        })
+    }
+}
+
+fn reference_of(flow: &Flow, secrets: Uuid) -> EmailReference {
+    let accepted = Event::new(Kind::MagicLinkSent)
+        .flow(flow.id)
         .client(flow.client_id.as_deref())
-        .address(&flow.address_key)
-        .record(tx)
-        .await
+        .address(&flow.address_key);
+    EmailReference {
+        secrets,
+        accepted: Some(accepted),
+    }
+}
+
+/// Writes the email of a flow.
+fn write_sign_in(
+    app: &App,
+    flow: &Flow,
+    to: &str,
+    secrets: &EmailSecrets,
+) -> Result<Email, InfraError> {
+    let config = app.config.get();
+    let link = secrets.link.to_text();
+    let localizer = app.texts.negotiate(&flow.locale, "");
+    let client_id = flow.client_id.as_deref();
+    let client = client_id.and_then(|id| client::find(&config, id));
+    let facts = EmailFacts {
+        to,
+        device: &flow.device,
+        place: None,
+        client: client.map(|client| client.name.as_str()),
+        time: &localizer.date_time(flow.created_at),
+        domain: &domain_of(&app.public_url),
+    };
+    let secrets_shown = SignInSecrets {
+        link: &format!("{}/login/link/{link}", app.public_url),
+        code: &secrets.code,
+        minutes: config.magic_link.lifetime_seconds / 60,
+    };
+    email::sign_in(&localizer, &facts, &secrets_shown)
 }
 
 impl EmailComposer {
@@ -169,26 +243,9 @@ impl EmailComposer {
         let digits = config.magic_link.code_digits;
         let pepper = &self.app.macs.code;
         let secrets = token::create(tx, flow.id, digits, config.link_lifetime(), pepper).await?;
-        let link = secrets.link.to_text();
-        let localizer = self.app.texts.negotiate(&flow.locale, "");
-        let client_id = flow.client_id.as_deref();
-        let client = client_id.and_then(|id| client::find(config, id));
-        let facts = EmailFacts {
-            to,
-            device: &flow.device,
-            place: None,
-            client: client.map(|client| client.name.as_str()),
-            time: &localizer.date_time(flow.created_at),
-            domain: &domain_of(&self.app.public_url),
-        };
-        let secrets_shown = SignInSecrets {
-            link: &format!("{}/login/link/{link}", self.app.public_url),
-            code: &secrets.code,
-            minutes: config.magic_link.lifetime_seconds / 60,
-        };
         Ok(Composed::Email {
-            email: email::sign_in(&localizer, &facts, &secrets_shown)?,
-            reference: secrets.id,
+            email: write_sign_in(&self.app, flow, to, &secrets)?,
+            reference: reference_of(flow, secrets.id),
         })
     }
 
@@ -222,7 +279,10 @@ impl EmailComposer {
         };
         Ok(Composed::Email {
             email: write(&localizer, &facts)?,
-            reference: Uuid::nil(),
+            reference: EmailReference {
+                secrets: Uuid::nil(),
+                accepted: None,
+            },
         })
     }
 }

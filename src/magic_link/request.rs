@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::{composer::SignInDraft, token};
 use crate::{
     app::App,
     audit::{Event, Kind},
+    clock::Time,
     config::Reloadable,
     db::Tx,
     error::InfraError,
@@ -17,7 +19,7 @@ use crate::{
         device,
         flow::{self, Flow, FlowHolder, FlowState},
     },
-    mail::outbox::{self, EmailKind},
+    mail::outbox::{self, EmailKind, NewEmail},
     secret::Hash,
     user::Address,
     web::caller::Caller,
@@ -105,10 +107,9 @@ pub async fn start(
         withheld_for: budget.withheld_for,
     };
     let flow = flow::open(&tx, new, config).await?;
-    enqueue_email(&tx, &flow, budget, config, request.caller).await?;
+    let email = new_email(tx.now, &flow, budget, config, request.caller);
     record(&tx, &flow, request.caller).await?;
-    tx.commit().await?;
-    app.outbox.notify_one();
+    commit_with_email(app, tx, &flow, email).await?;
     Ok(StartOutcome::Accepted(Box::new(flow)))
 }
 
@@ -208,10 +209,9 @@ pub async fn resend(
     let Some(flow) = flow::find(tx.conn(), flow.id).await? else {
         return Ok(ResendOutcome::UnknownFlow);
     };
-    enqueue_email(&tx, &flow, budget, config, request.caller).await?;
+    let email = new_email(tx.now, &flow, budget, config, request.caller);
     record(&tx, &flow, request.caller).await?;
-    tx.commit().await?;
-    app.outbox.notify_one();
+    commit_with_email(app, tx, &flow, email).await?;
     Ok(ResendOutcome::Accepted(Box::new(flow)))
 }
 
@@ -271,27 +271,51 @@ async fn spend_budget(
     }))
 }
 
-async fn enqueue_email(
-    tx: &Tx,
+fn new_email(
+    now: Time,
     flow: &Flow,
     budget: SpentBudget,
     config: &Reloadable,
     caller: &Caller,
-) -> Result<(), InfraError> {
-    let email = outbox::NewEmail {
+) -> NewEmail {
+    NewEmail {
         kind: EmailKind::SignIn,
         flow_id: Some(flow.id),
         canonical: flow.canonical.clone(),
         locale: flow.locale.clone(),
-        due_at: tx.now,
+        due_at: now,
         // An email that is accepted later would not have its full lifetime (G3).
         give_up_at: flow.expires_at - config.link_lifetime(),
         about: None,
         withheld: budget.withheld_for.is_some(),
         known_device: budget.is_known_device,
         network: caller.network.clone(),
+    }
+}
+
+/// Queues the email of a flow and commits. An email for which the worker has a slot is handed to it,
+/// with its secrets; any other is composed when its turn comes.
+async fn commit_with_email(
+    app: &App,
+    tx: Tx,
+    flow: &Flow,
+    email: NewEmail,
+) -> Result<(), InfraError> {
+    let Some(reservation) = app.outbox.reserve(&email, tx.now) else {
+        outbox::enqueue(&tx, email).await?;
+        tx.commit().await?;
+        app.outbox.notify_one();
+        return Ok(());
     };
-    outbox::enqueue(tx, email).await
+    let Some((row, reservation)) = outbox::enqueue_reserved(&tx, email, reservation).await? else {
+        let digits = app.config.get().magic_link.code_digits;
+        token::create_void(&tx, flow.id, digits, &app.macs.code).await?;
+        return tx.commit().await;
+    };
+    let draft = SignInDraft::store(app, &tx, flow).await?;
+    tx.commit().await?;
+    reservation.hand_over(row, Box::new(draft));
+    Ok(())
 }
 
 async fn record(tx: &Tx, flow: &Flow, caller: &Caller) -> Result<(), InfraError> {

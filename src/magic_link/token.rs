@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use entity::magic_link_token as row;
 use sea_orm::{
-    ActiveModelTrait as _,
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _,
     sea_query::{Alias, Expr, Query, SelectStatement},
 };
 use uuid::Uuid;
@@ -62,44 +61,67 @@ pub async fn create(
     lifetime: Duration,
     pepper: &Mac,
 ) -> Result<EmailSecrets, InfraError> {
-    let secrets = EmailSecrets {
+    let secrets = generate(tx.now, digits);
+    let expires_at = tx.now + lifetime;
+    store(tx, new_row(flow, &secrets, pepper, [tx.now, expires_at])).await?;
+    Ok(secrets)
+}
+
+/// Stores secrets that no email brings, like those of one that is sent: both cost the same (A2).
+pub async fn create_void(tx: &Tx, flow: Uuid, digits: u32, pepper: &Mac) -> Result<(), InfraError> {
+    let secrets = generate(tx.now, digits);
+    let row = row::ActiveModel {
+        refused_at: Set(Some(tx.now)),
+        ..new_row(flow, &secrets, pepper, [tx.now, tx.now])
+    };
+    store(tx, row).await
+}
+
+fn generate(now: Time, digits: u32) -> EmailSecrets {
+    EmailSecrets {
         link: Plain::generate(),
         code: generate_code(digits),
-        id: row_id(tx.now),
-    };
+        id: row_id(now),
+    }
+}
+
+fn new_row(
+    flow: Uuid,
+    secrets: &EmailSecrets,
+    pepper: &Mac,
+    [created_at, expires_at]: [Time; 2],
+) -> row::ActiveModel {
     row::ActiveModel {
         id: Set(secrets.id),
         flow_id: Set(flow),
         link_hash: Set(secrets.link.hash().to_column()),
         code_mac: Set(code_mac(pepper, flow, &secrets.code).to_column()),
-        created_at: Set(tx.now),
-        expires_at: Set(tx.now + lifetime),
+        created_at: Set(created_at),
+        expires_at: Set(expires_at),
         refused_at: Set(None),
     }
-    .insert(tx.conn())
-    .await?;
-    Ok(secrets)
+}
+
+async fn store(tx: &Tx, token: row::ActiveModel) -> Result<(), InfraError> {
+    let insert = row::Entity::insert(token);
+    tx.defer::<row::Entity>(insert.into_query()).await
 }
 
 /// Starts the lifetime of the secrets anew: the mail server accepted their email (ASVS 6.5.5).
 pub async fn extend_lifetime(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraError> {
-    row::Entity::update_many()
+    let update = row::Entity::update_many()
         .col_expr(row::Column::ExpiresAt, Expr::value((tx.now + lifetime).0))
-        .filter(row::Column::Id.eq(id))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(row::Column::Id.eq(id));
+    tx.defer::<row::Entity>(update.into_query()).await
 }
 
 /// Marks the secrets of an email that was certainly not sent: it does not count among the live ones
 /// (ST-11).
 pub async fn mark_refused(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
-    row::Entity::update_many()
+    let update = row::Entity::update_many()
         .col_expr(row::Column::RefusedAt, Expr::value(Some(tx.now.0)))
-        .filter(row::Column::Id.eq(id))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(row::Column::Id.eq(id));
+    tx.defer::<row::Entity>(update.into_query()).await
 }
 
 /// The prefix of the columns of an email's secrets in a statement that reads several tables.

@@ -4,15 +4,39 @@ use entity::mail_outbox;
 use uuid::Uuid;
 
 use super::{delivery::DeliveryOutcome, email::Email};
-use crate::db::{Db, Tx, TxFuture};
+use crate::{
+    audit::Event,
+    db::{Db, Tx, TxFuture},
+};
+
+/// What comes back to the composer with the outcome of its email.
+#[derive(Clone, Debug)]
+pub struct EmailReference {
+    /// The row of its secrets; nil for an email without.
+    pub secrets: Uuid,
+    /// The event to record once the mail server has accepted the email.
+    pub accepted: Option<Event>,
+}
 
 /// What composing a row gave.
 #[derive(Debug)]
 pub enum Composed {
-    /// An email to send. `reference` names its secrets and comes back with the outcome.
-    Email { email: Email, reference: Uuid },
+    /// An email to send. `reference` comes back with the outcome.
+    Email {
+        email: Email,
+        reference: EmailReference,
+    },
     /// Nothing to send. The reason is a fixed word for the table and the log.
     Drop(&'static str),
+}
+
+/// An email whose secrets were stored together with its row, by the process that sends it.
+pub trait Draft: Send + Sync {
+    fn reference(&self) -> &EmailReference;
+
+    /// Writes the email, without a transaction. Returns none where the row takes one: its email is then
+    /// composed like any other, and the secrets of the draft are void.
+    fn write<'a>(&'a self, db: &'a Db) -> TxFuture<'a, Option<Email>>;
 }
 
 /// Writes the emails of a module. Secrets are made here, when the email is sent, and only their hashes
@@ -31,7 +55,7 @@ pub trait Composer: Send + Sync + 'static {
         &'a self,
         tx: &'a Tx,
         row: &'a mail_outbox::Model,
-        reference: Uuid,
+        reference: &'a EmailReference,
         outcome: DeliveryOutcome,
     ) -> TxFuture<'a, ()>;
 }

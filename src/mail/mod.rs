@@ -15,6 +15,6 @@ pub mod outbox;
 pub mod page;
 pub mod transport;
 
-pub use composer::{Composed, Composer};
+pub use composer::{Composed, Composer, Draft, EmailReference};
 pub use delivery::{AttemptContext, DeliveryAttempt, DeliveryOutcome, Observation};
 pub use email::Email;

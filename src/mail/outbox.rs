@@ -3,14 +3,18 @@
 //! A row holds no secret (G2): the email is composed at each attempt. A worker leases a row for 60 s by
 //! one guarded statement, and only the holder of the lease may record how an attempt ended. After a
 //! crash the lease expires and the row is tried once more. All times are those of the transaction.
+//! An email that can be sent at once gets its lease as it is inserted (`handover`).
 //! `share` divides the slots of a worker among recipient domains, so that a mail server that hangs
 //! delays no email to another domain.
 
 mod ceiling;
 mod dispatch;
 mod due;
+mod handover;
 mod lease;
+mod new_email;
 mod problem;
+mod sender;
 mod share;
 mod worker;
 
@@ -18,10 +22,9 @@ use std::time::Duration;
 
 use entity::mail_outbox::{ActiveModel, Column, Entity, State};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QueryTrait as _,
 };
-use uuid::Uuid;
 
 use crate::{
     clock::Time,
@@ -32,71 +35,43 @@ use crate::{
 
 pub use ceiling::CeilingSettings;
 pub use entity::mail_outbox::{Kind as EmailKind, Model as OutboxRow};
+pub use handover::{Handover, Reservation};
+pub use new_email::NewEmail;
 pub use problem::{DeliveryProblem, problem_of_flow};
 pub use worker::Worker;
 
 /// How long finished rows are kept, for an operator's questions.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// An email to be queued.
-#[derive(Clone, Debug)]
-pub struct NewEmail {
-    pub kind: EmailKind,
-    pub flow_id: Option<Uuid>,
-    /// The stored address of the recipient, never the one that was entered (E5).
-    pub canonical: String,
-    pub locale: String,
-    /// When the first attempt is due.
-    pub due_at: Time,
-    /// The end of all attempts: the flow's end minus the link's lifetime, so that the link in an accepted
-    /// email has its full lifetime (G3).
-    pub give_up_at: Time,
-    /// What the email is about: the id of a provider.
-    pub about: Option<String>,
-    /// The email is over a limit or has no recipient. It is stored like any other and never sent, so
-    /// that both cost the same (A1).
-    pub withheld: bool,
-    /// A known device requested the email: it goes before others (OA-7).
-    pub known_device: bool,
-    /// The network of the request, empty without one: networks take turns at a domain (OA-7).
-    pub network: String,
+/// Queues an email, withheld or not. Wake the worker after the commit.
+pub async fn enqueue(tx: &Tx, new: NewEmail) -> Result<(), InfraError> {
+    let row = new.into_row(secret::row_id(tx.now), tx.now);
+    insert(tx, row).await
 }
 
-/// Queues an email by one INSERT, withheld or not. Wake the worker after the commit.
-pub async fn enqueue(tx: &Tx, new: NewEmail) -> Result<(), InfraError> {
-    let state = if new.withheld {
-        State::Withheld
-    } else {
-        State::Queued
-    };
-    let domain = new
-        .canonical
-        .rsplit_once('@')
-        .map_or("", |(_, domain)| domain);
-    let row = ActiveModel {
-        domain: Set(domain.to_owned()),
-        known_device: Set(new.known_device),
-        network: Set(new.network),
-        id: Set(secret::row_id(tx.now)),
-        kind: Set(new.kind),
-        state: Set(state),
-        flow_id: Set(new.flow_id),
-        canonical: Set(new.canonical),
-        locale: Set(new.locale),
-        attempts: Set(0),
-        due_at: Set(new.due_at),
-        give_up_at: Set(new.give_up_at),
-        lease_until: Set(Time(0)),
-        lease_owner: Set(None),
-        last_error: Set(None),
-        created_at: Set(tx.now),
-        finished_at: Set(new.withheld.then_some(tx.now)),
-        about: Set(new.about),
-    };
-    Entity::insert(row)
-        .exec_without_returning(tx.conn())
-        .await?;
-    Ok(())
+/// Queues an email under the lease of a worker that has a slot for it. Hand it over after the commit.
+/// Returns none if the email is withheld: its row has no lease.
+pub async fn enqueue_reserved(
+    tx: &Tx,
+    new: NewEmail,
+    reservation: Reservation,
+) -> Result<Option<(OutboxRow, Reservation)>, InfraError> {
+    let mut row = new.into_row(reservation.id, tx.now);
+    if row.state == State::Withheld {
+        reservation.cancel();
+        insert(tx, row).await?;
+        return Ok(None);
+    }
+    row.lease_owner = Some(reservation.owner);
+    row.lease_until = tx.now + lease::LEASE;
+    row.attempts = 1;
+    insert(tx, row.clone()).await?;
+    Ok(Some((row, reservation)))
+}
+
+async fn insert(tx: &Tx, row: OutboxRow) -> Result<(), InfraError> {
+    let insert = Entity::insert(ActiveModel::from(row));
+    tx.defer::<Entity>(insert.into_query()).await
 }
 
 /// Deletes at most `limit` rows that were finished over 24 h ago and returns how many.

@@ -21,7 +21,8 @@ use super::{
     introspect, revoke, scope,
     token::{
         self,
-        authorization_code::{AuthorizationCode, CodeBinding, issue_code},
+        authorization_code::{AuthorizationCode, CodeTerms, issue_code},
+        code_secret::{CodeBinding, CodeSecret},
     },
     userinfo,
 };
@@ -300,27 +301,29 @@ impl TestApp {
                 .unwrap();
             tx.commit().await.unwrap();
         }
+        let binding = CodeBinding {
+            client_id: client.to_owned(),
+            redirect_uri: "https://app.example/cb".to_owned(),
+            code_challenge: verifier.map(challenge_of),
+        };
+        let secret = CodeSecret::generate(&self.app.macs.authorization_code, &binding);
         let code = AuthorizationCode {
-            grant_id: public_id(),
-            binding: CodeBinding {
-                client_id: client.to_owned(),
-                redirect_uri: "https://app.example/cb".to_owned(),
-                code_challenge: verifier.map(challenge_of),
-            },
+            grant_id: secret.grant_id(),
+            binding,
             nonce: Some("n".to_owned()),
             scope,
             claims: String::new(),
             resources: resources.map(str::to_owned),
             sign_in: SignIn::from(&self.session),
         };
-        issue_code(
-            &self.app,
-            self.session.user_id,
-            &code,
-            Duration::from_secs(60),
-        )
-        .await
-        .unwrap()
+        let terms = CodeTerms {
+            user_id: self.session.user_id,
+            lifetime: Duration::from_secs(60),
+            budgets: &[],
+        };
+        let is_issued = issue_code(&self.app, &secret, &code, terms).await;
+        assert!(is_issued.unwrap());
+        secret.to_text()
     }
 
     /// Tokens for a fresh code of a public client.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use entity::session;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _,
 };
 use uuid::Uuid;
 
@@ -63,14 +63,14 @@ pub async fn start(
         expires_at: tx.now + Duration::from_secs(limits.absolute_seconds),
         revoked_at: None,
     };
-    session::ActiveModel::from(row.clone())
-        .insert(tx.conn())
-        .await?;
     end_surplus(tx, new.user.id, limits.max_per_user).await?;
+    let insert = session::Entity::insert(session::ActiveModel::from(row.clone()));
+    tx.defer::<session::Entity>(insert.into_query()).await?;
     Ok((row, secret))
 }
 
-/// BS-05: a user has at most `max` live sessions; the oldest end first.
+/// BS-05: a user has at most `max` live sessions with the one that is about to begin; the oldest end
+/// first.
 async fn end_surplus(tx: &Tx, user: Uuid, max: u32) -> Result<(), InfraError> {
     let surplus: Vec<Uuid> = session::Entity::find()
         .select_only()
@@ -78,7 +78,7 @@ async fn end_surplus(tx: &Tx, user: Uuid, max: u32) -> Result<(), InfraError> {
         .filter(not_revoked(user))
         .order_by_desc(session::Column::CreatedAt)
         .order_by_desc(session::Column::Id)
-        .offset(u64::from(max))
+        .offset(u64::from(max.saturating_sub(1)))
         .limit(MAX_SURPLUS)
         .into_tuple()
         .all(tx.conn())

@@ -11,7 +11,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{
-    Claim, Counter, Once, Payer, TicketKind, Tickets, Writable, memory::Memory,
+    Claim, Counter, Issue, NewValue, Once, Payer, TicketKind, Tickets, Writable, memory::Memory,
     redis::server::Server,
 };
 use crate::{
@@ -510,6 +510,33 @@ async fn refused_hits_do_not_count(copies: Copies) {
     assert_eq!(none, Some(MINUTE), "a limit of nothing lets nothing pass");
 }
 
+async fn a_value_is_stored_and_counted_together(copies: Copies) {
+    let (subject, budget) = (handle(), [counter("codes", 2, MINUTE)]);
+    let issue = async |tickets: &Tickets, at: &Hash, counters: &[Counter]| {
+        let new = NewValue {
+            kind: TicketKind::Code,
+            handle: at,
+            value: b"value",
+            ttl: MINUTE,
+        };
+        tickets.issue_within(new, &subject, counters).await.unwrap()
+    };
+    let (first, second, third) = (handle(), handle(), handle());
+    assert_eq!(issue(&copies.a, &first, &budget).await, Issue::Issued);
+    assert_eq!(issue(&copies.b, &second, &budget).await, Issue::Issued);
+    let Issue::Limited(wait) = issue(&copies.a, &third, &budget).await else {
+        panic!("the budget is exhausted")
+    };
+    assert!(wait > MINUTE / 2 && wait <= MINUTE, "{wait:?}");
+    let peek = async |at: &Hash| copies.a.peek(TicketKind::Code, at).await.unwrap();
+    assert_eq!(peek(&second).await.unwrap(), b"value");
+    assert_eq!(peek(&third).await, None, "nothing is stored beyond it");
+    let hit = copies.b.hit(&subject, &budget).await.unwrap();
+    assert!(hit.is_some(), "they are the counters of a hit");
+    assert_eq!(issue(&copies.b, &third, &[]).await, Issue::Issued);
+    assert_eq!(issue(&copies.a, &third, &[]).await, Issue::Taken);
+}
+
 async fn entries_end_by_themselves(copies: Copies) {
     let short = Duration::from_millis(40);
     let at = handle();
@@ -737,6 +764,7 @@ suite! {
     rd_05_another_master_key_sees_nothing: another_master_key_sees_nothing;
     a4_hits_of_two_copies_make_one_exact_total: hits_of_two_copies_make_one_exact_total;
     a5_refused_hits_do_not_count: refused_hits_do_not_count;
+    sp_1_a_value_is_stored_and_counted_together: a_value_is_stored_and_counted_together;
     rd_04_entries_end_by_themselves: entries_end_by_themselves;
     oa_4_a_flood_of_tickets_drops_the_floods_own: a_flood_of_tickets_drops_the_floods_own;
     oa_4_a_flood_of_counters_leaves_space: a_flood_of_counters_leaves_space;

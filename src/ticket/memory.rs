@@ -16,7 +16,7 @@ use super::{
     account::{Account, Charge, Full, Pool, Usage, cost},
     payer::Groups,
     store::{
-        Counter, EvictionPolicy, NewTicket, Once, OnceKeys, Store, StoreResult, TicketState,
+        Counter, EvictionPolicy, Issue, NewTicket, Once, OnceKeys, Store, StoreResult, TicketState,
         VERSION_LENGTH, Writable, bounded, unavailable, version,
     },
 };
@@ -270,6 +270,24 @@ impl Memory {
 impl Store for Memory {
     fn put_new<'a>(&'a self, new: NewTicket<'a>) -> StoreResult<'a, bool> {
         Box::pin(async move { self.put_new_now(new) })
+    }
+
+    fn put_new_within<'a>(
+        &'a self,
+        new: NewTicket<'a>,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> StoreResult<'a, Issue> {
+        Box::pin(async move {
+            // A handle that is taken counts like a new one: handles are random, so none ever is.
+            if let Some(wait) = self.hit_now(&keys, counters, &new.groups)? {
+                return Ok(Issue::Limited(wait));
+            }
+            Ok(match self.put_new_now(new)? {
+                true => Issue::Issued,
+                false => Issue::Taken,
+            })
+        })
     }
 
     fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>> {

@@ -32,7 +32,9 @@ pub use account::Usage;
 pub use payer::Payer;
 use payer::{Groups, groups_of};
 pub use redis::StoreTls;
-pub use store::{Claim, Counter, EvictionPolicy, Once, Space, TicketKind, Version, Writable};
+pub use store::{
+    Claim, Counter, EvictionPolicy, Issue, NewValue, Once, Space, TicketKind, Version, Writable,
+};
 use store::{NewTicket, OnceKeys, Store, StoreResult, TicketState, version};
 
 /// The ticket store. Clones share it.
@@ -121,6 +123,29 @@ impl Tickets {
             groups: Arc::clone(&self.groups),
         };
         traced("ticket issue", self.store.put_new(new)).await
+    }
+
+    /// Stores a value and raises all counters of a subject, by one command, if none is at its limit. Otherwise
+    /// does neither.
+    ///
+    /// # Errors
+    /// The store is away or full. After a time-out both may be done.
+    pub async fn issue_within(
+        &self,
+        new: NewValue<'_>,
+        subject: &Hash,
+        counters: &[Counter],
+    ) -> Result<Issue, InfraError> {
+        let ticket = self.ticket_key(new.kind, new.handle);
+        let keys = self.counter_keys(subject, counters);
+        let new = NewTicket {
+            key: &ticket.key,
+            blob: ticket.seal(TicketState::Live, new.value),
+            ttl: new.ttl,
+            groups: Arc::clone(&self.groups),
+        };
+        let issue = self.store.put_new_within(new, keys, counters);
+        traced("ticket issue", issue).await
     }
 
     /// Returns the live value without claiming it.
@@ -252,12 +277,7 @@ impl Tickets {
         if counters.is_empty() {
             return Ok(None);
         }
-        // Networks are few enough to be guessed from a plain hash, so the store sees a keyed one.
-        let stem = self.key("count", &self.seal.tag(&[b"count", subject.as_bytes()]));
-        let keys = counters
-            .iter()
-            .map(|counter| format!("{stem}:{}", counter.name))
-            .collect();
+        let keys = self.counter_keys(subject, counters);
         let hit = self.store.hit(keys, counters, Arc::clone(&self.groups));
         traced("ticket count", hit).await
     }
@@ -310,6 +330,13 @@ impl Tickets {
     fn key(&self, kind: &str, handle: &Hash) -> String {
         let name = URL_SAFE_NO_PAD.encode(Hash::of(handle.as_bytes()).as_bytes());
         format!("{}{kind}:{{{name}}}", self.prefix)
+    }
+
+    fn counter_keys(&self, subject: &Hash, counters: &[Counter]) -> Vec<String> {
+        // Networks are few enough to be guessed from a plain hash, so the store sees a keyed one.
+        let stem = self.key("count", &self.seal.tag(&[b"count", subject.as_bytes()]));
+        let key = |counter: &Counter| format!("{stem}:{}", counter.name);
+        counters.iter().map(key).collect()
     }
 
     fn ticket_key(&self, kind: TicketKind, handle: &Hash) -> TicketKey<'_> {

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use futures_util::future::BoxFuture;
 
 use super::{account::Usage, payer::Groups};
-use crate::{clock::Time, config, error::InfraError};
+use crate::{clock::Time, config, error::InfraError, secret::Hash};
 
 /// The part of Redis that the store uses.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,26 @@ pub enum Claim {
     Replayed(Vec<u8>),
     /// The ticket never existed, or it expired.
     Gone,
+}
+
+/// A value to be stored under a handle.
+#[derive(Clone, Copy, Debug)]
+pub struct NewValue<'a> {
+    pub kind: TicketKind,
+    pub handle: &'a Hash,
+    pub value: &'a [u8],
+    pub ttl: Duration,
+}
+
+/// The result of storing a value within budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issue {
+    /// It is stored and counted.
+    Issued,
+    /// The handle is taken, live or used.
+    Taken,
+    /// A counter is at its limit: the time until none is. Nothing is stored or counted.
+    Limited(Duration),
 }
 
 /// The result of `Tickets::once`.
@@ -175,6 +195,13 @@ pub(super) struct NewTicket<'a> {
 /// state.
 pub(super) trait Store: Send + Sync {
     fn put_new<'a>(&'a self, new: NewTicket<'a>) -> StoreResult<'a, bool>;
+    /// Stores a ticket and raises the counters, unless one of them is at its limit.
+    fn put_new_within<'a>(
+        &'a self,
+        new: NewTicket<'a>,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> StoreResult<'a, Issue>;
     fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>>;
     /// Returns the stored value, and replaces a live one by the tombstone.
     fn claim<'a>(

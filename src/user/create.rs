@@ -2,8 +2,8 @@
 
 use entity::{user, user_email};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _,
-    sea_query::OnConflict,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, Insert,
+    QueryFilter as _, QueryTrait as _, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -60,7 +60,8 @@ pub async fn create_verified(tx: &Tx, address: &Address) -> Result<Option<User>,
 /// Creates an account with an address that was never verified, as an import from an older system
 /// does. For operators and tests.
 pub async fn import_unverified(tx: &Tx, address: &Address) -> Result<User, InfraError> {
-    let user = insert_user(tx).await?;
+    let user = new_user(tx);
+    insert(&user).exec_without_returning(tx.conn()).await?;
     let email = user_email::ActiveModel {
         verified_at: Set(None),
         verified_by: Set(Some("import".to_owned())),
@@ -70,13 +71,13 @@ pub async fn import_unverified(tx: &Tx, address: &Address) -> Result<User, Infra
     Ok(user)
 }
 
-/// Creates a user with a verified address.
+/// Creates a user with a verified address, by one statement.
 pub(super) async fn create(
     tx: &Tx,
     address: &Address,
     by: VerifiedBy,
 ) -> Result<Creation, InfraError> {
-    let user = insert_user(tx).await?;
+    let user = new_user(tx);
     let id = row_id(tx.now);
     let email = user_email::ActiveModel {
         id: Set(id),
@@ -86,10 +87,10 @@ pub(super) async fn create(
     };
     // The unique index decides between two first verifications at once. The loser's user goes, and
     // the winner's is taken.
-    let inserted = user_email::Entity::insert(email)
+    let email = user_email::Entity::insert(email)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
-        .exec_without_returning(tx.conn())
-        .await?;
+        .into_query();
+    let inserted = tx.insert_and(insert(&user).into_query(), email).await?;
     if inserted == 0 {
         user::Entity::delete_by_id(user.id).exec(tx.conn()).await?;
         return Ok(Creation::Lost(find_by_address(tx.conn(), address).await?));
@@ -100,17 +101,15 @@ pub(super) async fn create(
 
 /// LK-03: once an address is verified for one user, unverified claims of other users are gone.
 pub(super) async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), InfraError> {
-    user_email::Entity::delete_many()
+    let claims = user_email::Entity::delete_many()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::VerifiedAt.is_null())
-        .filter(user_email::Column::Id.ne(keep))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(user_email::Column::Id.ne(keep));
+    tx.defer::<user_email::Entity>(claims.into_query()).await
 }
 
-async fn insert_user(tx: &Tx) -> Result<User, InfraError> {
-    let user = User {
+fn new_user(tx: &Tx) -> User {
+    User {
         id: row_id(tx.now),
         public_id: public_id(),
         state: UserState::Active,
@@ -120,11 +119,11 @@ async fn insert_user(tx: &Tx) -> Result<User, InfraError> {
         locale: None,
         created_at: tx.now,
         updated_at: tx.now,
-    };
-    user::ActiveModel::from(user.clone())
-        .insert(tx.conn())
-        .await?;
-    Ok(user)
+    }
+}
+
+fn insert(user: &User) -> Insert<user::ActiveModel> {
+    user::Entity::insert(user::ActiveModel::from(user.clone()))
 }
 
 /// Returns the row of an address, without its verification.

@@ -156,23 +156,38 @@ pub async fn email_target(
     conn: &impl ConnectionTrait,
     canonical: &str,
 ) -> Result<EmailTarget, InfraError> {
-    let row = user_email::Entity::find()
-        .filter(active(canonical))
-        // A verified address precedes another user's unverified claim.
-        .order_by_desc(user_email::Column::VerifiedAt)
-        .all(conn)
-        .await?
-        .into_iter()
-        .max_by_key(|row| row.verified_at);
-    let Some(row) = row else {
-        return Ok(EmailTarget::Unknown);
-    };
-    match find_by_id(conn, row.user_id).await? {
-        Some(user) if user.state == UserState::Active => {
-            Ok(EmailTarget::Known { email: row.email })
+    let owners = owners(conn, canonical).await?;
+    // A verified address precedes another user's unverified claim.
+    let owner = owners.into_iter().max_by_key(|(row, _)| row.verified_at);
+    Ok(match owner {
+        None => EmailTarget::Unknown,
+        Some((row, Some(user))) if user.state == UserState::Active => {
+            EmailTarget::Known { email: row.email }
         }
-        _ => Ok(EmailTarget::Disabled(row.user_id)),
+        Some((row, _)) => EmailTarget::Disabled(row.user_id),
+    })
+}
+
+/// Returns the rows of an address that are in use, the oldest first, each with its user, by one
+/// statement.
+pub(super) async fn owners(
+    conn: &impl ConnectionTrait,
+    canonical: &str,
+) -> Result<Vec<(UserEmail, Option<User>)>, InfraError> {
+    let mut select = Query::select();
+    joined::add_columns::<user_email::Entity>(&mut select, ADDRESS_COLUMNS);
+    select
+        .from(user_email::Entity)
+        .cond_where(active(canonical))
+        .order_by(user_email::Column::CreatedAt.as_column_ref(), Order::Asc);
+    join(&mut select, user_email::Column::UserId.as_column_ref());
+    let mut owners = Vec::new();
+    for row in conn.query_all(&select).await? {
+        if let Some(email) = read_joined_address(&row)? {
+            owners.push((email, read_joined(&row)?));
+        }
     }
+    Ok(owners)
 }
 
 /// Returns the public ids of these users, which tokens contain. Deleted users are left out.

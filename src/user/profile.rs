@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use entity::user;
 use sea_orm::{
-    ActiveEnum as _, ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, Value,
-    sea_query::Expr,
+    ActiveEnum as _, ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryTrait as _, Value, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -130,14 +130,12 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, InfraError> {
 
 /// Updates a column of a user who is not deleted.
 async fn update(tx: &Tx, id: Uuid, column: user::Column, value: Value) -> Result<(), InfraError> {
-    user::Entity::update_many()
+    let update = user::Entity::update_many()
         .col_expr(column, Expr::value(value))
         .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
         .filter(user::Column::Id.eq(id))
-        .filter(user::Column::State.ne(UserState::Deleted))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+        .filter(user::Column::State.ne(UserState::Deleted));
+    tx.defer::<user::Entity>(update.into_query()).await
 }
 
 #[cfg(test)]

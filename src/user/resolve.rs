@@ -1,15 +1,13 @@
 //! The user whom a verified address leads to.
 
 use entity::user_email;
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, sea_query::Expr,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{
     Address, User, UserEmail, UserState, VerifiedBy,
     create::{Creation, create, drop_claims},
-    find::{active, find_by_address, find_by_id},
+    find::{find_by_address, find_by_id, owners},
 };
 use crate::{db::Tx, error::InfraError};
 
@@ -45,17 +43,15 @@ pub async fn resolve(
     by: VerifiedBy,
     may_create: bool,
 ) -> Result<ResolvedUser, InfraError> {
-    let owners = user_email::Entity::find()
-        .filter(active(address.canonical()))
-        .order_by_asc(user_email::Column::CreatedAt)
-        .all(tx.conn())
-        .await?;
-    if let Some(owner) = owners.iter().find(|row| row.verified_at.is_some()) {
-        let user = find_by_id(tx.conn(), owner.user_id).await?;
+    let mut owners = owners(tx.conn(), address.canonical()).await?;
+    let is_verified = |(row, _): &(UserEmail, Option<User>)| row.verified_at.is_some();
+    if let Some(place) = owners.iter().position(is_verified) {
+        let (_, user) = owners.swap_remove(place);
         return Ok(ResolvedUser::known_if_active(user));
     }
     if !owners.is_empty() {
-        if let Some(user) = reclaim(tx, address, &owners, by).await? {
+        let claims: Vec<UserEmail> = owners.into_iter().map(|(row, _)| row).collect();
+        if let Some(user) = reclaim(tx, address, &claims, by).await? {
             return Ok(if user.state == UserState::Active {
                 ResolvedUser::Reclaimed(user)
             } else {

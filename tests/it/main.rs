@@ -19,6 +19,7 @@
 #[macro_use]
 mod test_app;
 
+mod allocations;
 mod base_path;
 mod cli;
 mod client;

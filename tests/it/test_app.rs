@@ -275,7 +275,7 @@ impl TestApp {
                 app: self.app.clone(),
             }),
             transport: self.transport.clone(),
-            notify: Arc::clone(&self.app.outbox),
+            handover: Arc::clone(&self.app.outbox),
             concurrency: 4,
             ceiling: CeilingSettings {
                 least: 1_000_000,

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The secret of the confidential client.
-const SECRET: &str = "a secret of thirty-two characters";
+pub(crate) const SECRET: &str = "a secret of thirty-two characters";
 
 /// How often a step is measured. What other work of the process adds to one round is not in all.
 const ROUNDS: usize = 4;
@@ -51,14 +51,16 @@ struct Cost {
 /// What a step costs on both back ends.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StepCosts {
+pub(crate) struct StepCosts {
     embedded: Cost,
     servers: Cost,
+    /// In memory, for the steps of which that is measured (`allocations.rs`).
+    pub(crate) allocations: Option<u64>,
 }
 
 type Costs = BTreeMap<&'static str, Cost>;
 
-fn file() -> BTreeMap<String, StepCosts> {
+pub(crate) fn file() -> BTreeMap<String, StepCosts> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/work.toml");
     toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
@@ -199,7 +201,7 @@ impl Stage {
     }
 }
 
-fn configure(config: &mut Config) {
+pub(crate) fn configure(config: &mut Config) {
     with_clients(&mut config.reloadable);
     let reloadable = &mut config.reloadable;
     reloadable.limits.session_codes = vec![Budget {
@@ -230,7 +232,7 @@ fn start_worker(app: &TestApp) -> (oneshot::Sender<()>, JoinHandle<()>) {
             app: app.app.clone(),
         }),
         transport: app.transport.clone(),
-        notify: Arc::clone(&app.app.outbox),
+        handover: Arc::clone(&app.app.outbox),
         concurrency: 8,
         ceiling: CeilingSettings {
             least: 1_000_000,
@@ -245,29 +247,35 @@ fn start_worker(app: &TestApp) -> (oneshot::Sender<()>, JoinHandle<()>) {
 
 /// Sends a form as software does and returns the JSON of the response.
 async fn post(app: &TestApp, path: &str, fields: &[(&str, &str)]) -> Value {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri_str(path)
-        .header(header::HOST, "id.test")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(encoded(&fields));
-    let answer = app.call(request).await;
+    let answer = app.call(form_request(path, fields)).await;
     assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
     serde_json::from_str(&answer.body).unwrap()
 }
 
+pub(crate) fn form_request(path: &str, fields: &[(&str, &str)]) -> Request {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Request::builder()
+        .method(Method::POST)
+        .uri_str(path)
+        .header(header::HOST, "id.test")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(encoded(&fields))
+}
+
 async fn userinfo(app: &TestApp, access_token: &str) {
-    let request = Request::builder()
+    let answer = app.call(userinfo_request(access_token)).await;
+    assert!(answer.body.contains("@example.com"), "{}", answer.body);
+}
+
+pub(crate) fn userinfo_request(access_token: &str) -> Request {
+    Request::builder()
         .uri_str("/oauth2/userinfo")
         .header(header::HOST, "id.test")
         .header(header::AUTHORIZATION, format!("Bearer {access_token}"))
-        .finish();
-    let answer = app.call(request).await;
-    assert!(answer.body.contains("@example.com"), "{}", answer.body);
+        .finish()
 }
 
 /// Requests an email, gets it, opens its link in the browser that requested it, and signs in to a

@@ -252,6 +252,23 @@ pub(super) async fn release_leases(db: &Db, owner: Uuid) -> Result<u64, InfraErr
     Ok(released.rows_affected)
 }
 
+/// Releases a row that was inserted under the lease of a worker and never handed to it. The attempt does
+/// not count.
+pub(super) async fn release_row(db: &Db, owner: Uuid, id: Uuid) -> Result<(), InfraError> {
+    let tx = db.begin().await?;
+    Entity::update_many()
+        .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
+        .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))
+        .col_expr(Column::Attempts, Expr::value(0))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(State::Queued))
+        .filter(Column::LeaseOwner.eq(owner))
+        .filter(Column::Attempts.eq(1))
+        .exec(tx.conn())
+        .await?;
+    tx.commit().await
+}
+
 /// Updates a row by one guarded statement, if the lease is still held. The owner alone does not tell a
 /// worker's later lease from this one; the number of the attempt does.
 async fn update_leased(

@@ -142,6 +142,20 @@ impl Shares {
         choice
     }
 
+    /// Returns how many slots attempts have.
+    pub(super) fn in_flight(&self) -> usize {
+        self.state().in_flight()
+    }
+
+    /// Takes a slot for an email for which nothing has to wait: our mail server works, a slot is free,
+    /// and the email may have it.
+    pub(super) fn take_if_free(&self, email: &DueEmail) -> Option<Slot> {
+        let free = self.slots.saturating_sub(self.in_flight());
+        let usable = self.state().relay.usable_without_probe(free);
+        let choice = self.choose(std::slice::from_ref(email), usable);
+        (!choice.picked.is_empty()).then(|| self.take(email))
+    }
+
     /// Takes a slot for an attempt that starts.
     pub(super) fn take(&self, email: &DueEmail) -> Slot {
         let now = self.clock.now();

@@ -9,6 +9,7 @@
 mod attempts;
 mod contents;
 mod fairness;
+mod handover;
 mod smtp_sink;
 mod workers;
 
@@ -23,13 +24,17 @@ use std::{
 
 use sea_orm::{ConnectionTrait as _, QueryOrder as _, sea_query::Expr};
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 use super::{ceiling::Ceiling, dispatch::Dispatcher, due::DueQueue, lease::*, share::Shares, *};
 use crate::{
     clock::Clock,
     config::{self, SmtpTls},
     db::TxFuture,
-    mail::{Composed, Composer, DeliveryAttempt, DeliveryOutcome, Email, transport::Transport},
+    mail::{
+        Composed, Composer, DeliveryAttempt, DeliveryOutcome, Draft, Email, EmailReference,
+        transport::Transport,
+    },
 };
 use smtp_sink::SmtpSink;
 
@@ -69,6 +74,10 @@ impl Composer for RecordingComposer {
                 html: format!("<p>{SECRET}</p>"),
                 locale: row.locale.clone(),
             };
+            let reference = EmailReference {
+                secrets: reference,
+                accepted: None,
+            };
             Ok(Composed::Email { email, reference })
         })
     }
@@ -81,12 +90,12 @@ impl Composer for RecordingComposer {
         &'a self,
         _: &'a Tx,
         row: &'a OutboxRow,
-        reference: Uuid,
+        reference: &'a EmailReference,
         outcome: DeliveryOutcome,
     ) -> TxFuture<'a, ()> {
         Box::pin(async move {
             assert_eq!(
-                self.references.lock().unwrap().get(&reference),
+                self.references.lock().unwrap().get(&reference.secrets),
                 Some(&row.id)
             );
             self.outcomes
@@ -104,7 +113,7 @@ struct TestOutbox {
     db: Db,
     sink: SmtpSink,
     composer: Arc<RecordingComposer>,
-    notify: Arc<Notify>,
+    handover: Arc<Handover>,
     transport: Transport,
     ceiling: Mutex<CeilingSettings>,
     _dir: TempDir,
@@ -162,7 +171,7 @@ impl TestOutbox {
             db,
             sink,
             composer: Arc::default(),
-            notify: Arc::default(),
+            handover: Arc::default(),
             transport,
             ceiling: Mutex::new(CeilingSettings {
                 least: 600_000,
@@ -180,28 +189,11 @@ impl TestOutbox {
         let tx = self.db.begin().await.unwrap();
         self.enqueue_in(&tx, to, withheld).await;
         tx.commit().await.unwrap();
-        self.notify.notify_one();
+        self.handover.notify_one();
     }
 
     async fn enqueue_in(&self, tx: &Tx, to: &str, withheld: bool) {
-        let new = NewEmail {
-            kind: EmailKind::SignIn,
-            flow_id: Some(secret::public_id()),
-            canonical: to.to_owned(),
-            locale: "en".to_owned(),
-            due_at: tx.now,
-            give_up_at: tx.now + 20 * MINUTE,
-            about: None,
-            withheld,
-            known_device: false,
-            network: if to.starts_with("stall") {
-                "192.0.2.1"
-            } else {
-                "198.51.100.1"
-            }
-            .to_owned(),
-        };
-        enqueue(tx, new).await.unwrap();
+        enqueue(tx, new_email(tx.now, to, withheld)).await.unwrap();
     }
 
     fn worker(&self) -> RunningWorker {
@@ -209,7 +201,7 @@ impl TestOutbox {
             db: self.db.clone(),
             composer: Arc::clone(&self.composer) as Arc<dyn Composer>,
             transport: self.transport.clone(),
-            notify: Arc::clone(&self.notify),
+            handover: Arc::clone(&self.handover),
             concurrency: 8,
             ceiling: *self.ceiling.lock().unwrap(),
             drain: Duration::from_secs(3),
@@ -267,6 +259,26 @@ impl TestOutbox {
         let outcomes = self.wait_for_outcomes(before + 1).await;
         worker.stop().await;
         outcomes[before].1
+    }
+}
+
+fn new_email(now: Time, to: &str, withheld: bool) -> NewEmail {
+    NewEmail {
+        kind: EmailKind::SignIn,
+        flow_id: Some(secret::public_id()),
+        canonical: to.to_owned(),
+        locale: "en".to_owned(),
+        due_at: now,
+        give_up_at: now + 20 * MINUTE,
+        about: None,
+        withheld,
+        known_device: false,
+        network: if to.starts_with("stall") {
+            "192.0.2.1"
+        } else {
+            "198.51.100.1"
+        }
+        .to_owned(),
     }
 }
 

@@ -13,7 +13,6 @@ use crate::{
     app::App,
     config::{ClientAuth, is_loopback},
     error::InfraError,
-    limit,
     login::{
         client_home::with_client,
         context::{RequestContext, see_other},
@@ -24,10 +23,13 @@ use crate::{
         consent_store,
         error::{ErrorCode, OauthError},
         grant_check::SignIn,
-        token::authorization_code::{self, AuthorizationCode, CodeBinding},
+        token::{
+            authorization_code::{self, AuthorizationCode, CodeTerms},
+            code_secret::{CodeBinding, CodeSecret},
+        },
         user_claims::consent_scopes,
     },
-    secret::{Hash, Plain, public_id},
+    secret::Plain,
     session::{self, CurrentSession},
 };
 
@@ -135,26 +137,15 @@ pub(crate) async fn issue_code(
     current: &CurrentSession,
 ) -> Result<AuthorizationResponse, InfraError> {
     let params = &request.params;
-    let session = Hash::of(current.session.id.as_bytes());
-    let budgets = &context.config.limits.session_codes;
-    if limit::hit(&app.tickets, "session code", &session, budgets)
-        .await?
-        .is_some()
-    {
-        let target = request.target.clone();
-        return Ok(AuthorizationResponse::error(
-            target,
-            &TOO_MANY_CODES,
-            &app.public_url,
-        ));
-    }
+    let binding = CodeBinding {
+        client_id: request.client.client_id.clone(),
+        redirect_uri: request.target.uri.as_str().to_owned(),
+        code_challenge: params.code_challenge.clone(),
+    };
+    let secret = CodeSecret::generate(&app.macs.authorization_code, &binding);
     let code = AuthorizationCode {
-        grant_id: public_id(),
-        binding: CodeBinding {
-            client_id: request.client.client_id.clone(),
-            redirect_uri: request.target.uri.as_str().to_owned(),
-            code_challenge: params.code_challenge.clone(),
-        },
+        grant_id: secret.grant_id(),
+        binding,
         nonce: params.nonce.clone(),
         scope: params.scope.clone(),
         claims: params.claims.clone(),
@@ -162,9 +153,18 @@ pub(crate) async fn issue_code(
         sign_in: SignIn::from(&current.session),
     };
     let lifetimes = request.client.token_lifetimes(&context.config.token);
-    let lifetime = Duration::from_secs(lifetimes.code_seconds);
-    let code = authorization_code::issue_code(app, current.user.id, &code, lifetime).await?;
-    Ok(AuthorizationResponse::code(request, code, &app.public_url))
+    let terms = CodeTerms {
+        user_id: current.user.id,
+        lifetime: Duration::from_secs(lifetimes.code_seconds),
+        budgets: &context.config.limits.session_codes,
+    };
+    if !authorization_code::issue_code(app, &secret, &code, terms).await? {
+        let target = request.target.clone();
+        let refusal = AuthorizationResponse::error(target, &TOO_MANY_CODES, &app.public_url);
+        return Ok(refusal);
+    }
+    let text = secret.to_text();
+    Ok(AuthorizationResponse::code(request, text, &app.public_url))
 }
 
 /// Whether the user has allowed the client all that it requests, or need not be asked. First-party

@@ -2,7 +2,8 @@
 //! exchanged once for tokens (RFC 6749 §4.1.3).
 //!
 //! An exchange checks first and then claims the code by one atomic command; the rest is one
-//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). A claimed code leaves a
+//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). Where the code itself shows that
+//! the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
 //! tombstone, which distinguishes a replay from a code that never existed.
 
 use std::time::Duration;
@@ -15,8 +16,9 @@ use crate::{
     audit::Kind as AuditKind,
     client::VerifiedRedirect,
     clock::Time,
-    config::GrantType,
+    config::{Budget, GrantType},
     error::InfraError,
+    limit,
     oauth::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
@@ -24,10 +26,11 @@ use crate::{
         grant_store,
         issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
         scope,
+        token::code_secret::{CodeBinding, CodeSecret},
     },
     pkce,
     secret::{Hash, Plain},
-    ticket::{Claim, Payer, TicketKind},
+    ticket::{Claim, Issue, NewValue, Payer, TicketKind},
     web::params::Params,
 };
 
@@ -57,15 +60,6 @@ pub(crate) struct AuthorizationCode {
     pub(crate) sign_in: SignIn,
 }
 
-/// What an exchange must repeat from the authorization request.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct CodeBinding {
-    pub(crate) client_id: String,
-    pub(crate) redirect_uri: String,
-    /// None only for a confidential client that need not use PKCE.
-    pub(crate) code_challenge: Option<String>,
-}
-
 /// What a claimed code leaves behind.
 #[derive(Serialize, Deserialize)]
 struct Tombstone {
@@ -82,25 +76,38 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
     OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
 }
 
-/// Stores a new code and returns its text for the client. It is charged to its user: one who makes
-/// codes without end drops their own, and takes the space of no other user's (OA-4).
+/// How a code is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CodeTerms<'a> {
+    pub(crate) user_id: Uuid,
+    pub(crate) lifetime: Duration,
+    /// How many codes a session may request.
+    pub(crate) budgets: &'a [Budget],
+}
+
+/// Stores a new code, within the budget of its session (OA-8), by one command. Returns `false` if the
+/// budget is exhausted. A code is charged to its user: one who makes codes without end drops their own,
+/// and takes the space of no other user's (OA-4).
 pub(crate) async fn issue_code(
     app: &App,
-    user_id: Uuid,
+    secret: &CodeSecret,
     code: &AuthorizationCode,
-    lifetime: Duration,
-) -> Result<String, InfraError> {
-    let secret = Plain::generate();
+    terms: CodeTerms<'_>,
+) -> Result<bool, InfraError> {
     let value = serde_json::to_vec(code).map_err(InfraError::internal)?;
-    if !app
-        .tickets
-        .charged_to(Payer::User(user_id))
-        .issue(TicketKind::Code, &secret.hash(), &value, lifetime)
-        .await?
-    {
-        return Err(InfraError::internal("a fresh 256-bit code exists already"));
+    let tickets = app.tickets.charged_to(Payer::User(terms.user_id));
+    let session = Hash::of(code.sign_in.session_id.as_bytes());
+    let new = NewValue {
+        kind: TicketKind::Code,
+        handle: &secret.hash(),
+        value: &value,
+        ttl: terms.lifetime,
+    };
+    match limit::issue(&tickets, "session code", &session, terms.budgets, new).await? {
+        Issue::Issued => Ok(true),
+        Issue::Limited(_) => Ok(false),
+        Issue::Taken => Err(InfraError::internal("a fresh code exists already")),
     }
-    Ok(secret.to_text())
 }
 
 /// Returns whether a code has neither been exchanged nor expired.
@@ -119,21 +126,112 @@ pub(crate) async fn is_live(app: &App, code: &str) -> Result<bool, InfraError> {
 /// authorized; `invalid_target` for a resource that was not granted.
 pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::AuthorizationCode)?;
+    let text = request.params.required("code", 4096)?;
+    let secret = CodeSecret::parse(text).ok_or(invalid_grant("malformed"))?;
+    let (code, audience) = match repeated_binding(request, &secret)? {
+        Some(binding) => claim_at_once(request, &secret, binding).await?,
+        None => check_and_claim(request, &secret).await?,
+    };
+    redeem(request, &code, &audience).await
+}
+
+/// Returns the binding that a request repeats, if it is that of the code by the MAC in it, and if no
+/// other check needs the stored code: then the code can be claimed at once.
+fn repeated_binding(
+    request: &TokenRequest<'_>,
+    secret: &CodeSecret,
+) -> Result<Option<CodeBinding>, EndpointError> {
+    let (params, client) = (request.params, request.client);
+    let Some(redirect_uri) = params.optional_within("redirect_uri", 2048)? else {
+        return Ok(None);
+    };
+    let verifier = params.optional_within("code_verifier", 256)?;
+    let is_readable = verifier.is_none_or(pkce::is_verifier);
+    let is_registered = VerifiedRedirect::check(client, redirect_uri).is_some();
+    if !is_readable || !is_registered || params.contains("resource") {
+        return Ok(None);
+    }
+    let binding = CodeBinding {
+        client_id: client.client_id.clone(),
+        redirect_uri: redirect_uri.to_owned(),
+        code_challenge: verifier.map(pkce::challenge_of),
+    };
+    let mac = &request.app.macs.authorization_code;
+    Ok(secret.is_bound_to(mac, &binding).then_some(binding))
+}
+
+/// Claims the code of a request that repeats its binding, and then checks what the code says all the
+/// same. Returns the code and the audience of the tokens.
+async fn claim_at_once(
+    request: &TokenRequest<'_>,
+    secret: &CodeSecret,
+    binding: CodeBinding,
+) -> Result<(AuthorizationCode, String), EndpointError> {
+    let tombstone = Tombstone {
+        grant_id: secret.grant_id(),
+        binding,
+        claimed_at: request.app.clock().now(),
+    };
+    match claim_code(request.app, &secret.hash(), &tombstone).await? {
+        Claim::Fresh(value) => {
+            let code = read_code(&value)?;
+            let audience = check_code(request, &code)?;
+            Ok((code, audience))
+        }
+        Claim::Replayed(tombstone) => {
+            revoke_if_replayed(request, &tombstone).await?;
+            Err(invalid_grant("not_live").into())
+        }
+        Claim::Gone => Err(invalid_grant("not_live").into()),
+    }
+}
+
+/// Checks a code before it is claimed: what fails claims nothing (TK-3).
+async fn check_and_claim(
+    request: &TokenRequest<'_>,
+    secret: &CodeSecret,
+) -> Result<(AuthorizationCode, String), EndpointError> {
+    let (app, hash) = (request.app, secret.hash());
+    let Some(value) = app.tickets.peek(TicketKind::Code, &hash).await? else {
+        // No code is live there, so that a claim spends nothing and returns the tombstone.
+        let claim = app
+            .tickets
+            .claim(TicketKind::Code, &hash, b"{}", TOMBSTONE_TTL)
+            .await?;
+        if let Claim::Replayed(tombstone) = claim {
+            revoke_if_replayed(request, &tombstone).await?;
+        }
+        return Err(invalid_grant("not_live").into());
+    };
+    let code = read_code(&value)?;
+    let audience = check_code(request, &code)?;
+    let tombstone = Tombstone {
+        grant_id: code.grant_id,
+        binding: code.binding.clone(),
+        claimed_at: app.clock().now(),
+    };
+    match claim_code(app, &hash, &tombstone).await? {
+        Claim::Fresh(_) => Ok((code, audience)),
+        Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
+    }
+}
+
+fn read_code(value: &[u8]) -> Result<AuthorizationCode, OauthError> {
+    // An instance of another version may have written it during a rolling upgrade.
+    serde_json::from_slice(value).map_err(|_| invalid_grant("unreadable"))
+}
+
+/// Checks that a request may redeem a code, and returns the audience of the tokens.
+fn check_code(
+    request: &TokenRequest<'_>,
+    code: &AuthorizationCode,
+) -> Result<String, EndpointError> {
     let TokenRequest {
         app,
         client,
         params,
         ..
     } = *request;
-    let text = params.required("code", 4096)?;
-    let hash = Plain::parse(text).ok_or(invalid_grant("malformed"))?.hash();
-    let Some(value) = app.tickets.peek(TicketKind::Code, &hash).await? else {
-        revoke_if_replayed(request, &hash).await?;
-        return Err(invalid_grant("not_live").into());
-    };
-    // An instance of another version may have written it during a rolling upgrade.
-    let code: AuthorizationCode =
-        serde_json::from_slice(&value).map_err(|_| invalid_grant("unreadable"))?;
     check_binding(request, &code.binding)?;
     // An operator may have taken the redirect URI from the client because codes went to someone
     // else. A replay revokes the grant all the same.
@@ -142,9 +240,12 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     }
     let registered = scope::registered_resources(client, &app.public_url).join(" ");
     let resources = code.resources.as_deref().unwrap_or(&registered);
-    let audience = scope::choose_audience(params, resources, client, &app.public_url)?;
-    claim_code(app, &hash, &code).await?;
-    redeem(request, &code, &audience).await
+    Ok(scope::choose_audience(
+        params,
+        resources,
+        client,
+        &app.public_url,
+    )?)
 }
 
 /// RFC 6749 §4.1.3: client, redirect URI and verifier must be those of the authorization request.
@@ -178,35 +279,21 @@ fn check_pkce(params: &Params, challenge: Option<&str>) -> Result<(), EndpointEr
     Err(invalid_grant("code_verifier").into())
 }
 
-async fn claim_code(app: &App, hash: &Hash, code: &AuthorizationCode) -> Result<(), EndpointError> {
-    let tombstone = Tombstone {
-        grant_id: code.grant_id,
-        binding: code.binding.clone(),
-        claimed_at: app.clock().now(),
-    };
-    let tombstone = serde_json::to_vec(&tombstone).map_err(InfraError::internal)?;
-    match app
-        .tickets
+async fn claim_code(app: &App, hash: &Hash, tombstone: &Tombstone) -> Result<Claim, InfraError> {
+    let tombstone = serde_json::to_vec(tombstone).map_err(InfraError::internal)?;
+    app.tickets
         .claim(TicketKind::Code, hash, &tombstone, TOMBSTONE_TTL)
-        .await?
-    {
-        Claim::Fresh(_) => Ok(()),
-        Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
-    }
+        .await
 }
 
 /// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
 /// the request is right in all else: then someone has stolen it.
-async fn revoke_if_replayed(request: &TokenRequest<'_>, hash: &Hash) -> Result<(), EndpointError> {
+async fn revoke_if_replayed(
+    request: &TokenRequest<'_>,
+    tombstone: &[u8],
+) -> Result<(), EndpointError> {
     let app = request.app;
-    let claim = app
-        .tickets
-        .claim(TicketKind::Code, hash, b"{}", TOMBSTONE_TTL)
-        .await?;
-    let Claim::Replayed(tombstone) = claim else {
-        return Ok(());
-    };
-    let Ok(spent) = serde_json::from_slice::<Tombstone>(&tombstone) else {
+    let Ok(spent) = serde_json::from_slice::<Tombstone>(tombstone) else {
         return Ok(());
     };
     check_binding(request, &spent.binding)?;

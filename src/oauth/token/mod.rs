@@ -6,6 +6,7 @@
 
 pub(crate) mod authorization_code;
 pub(crate) mod client_credentials;
+pub(crate) mod code_secret;
 pub(crate) mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};

@@ -13,8 +13,8 @@ use crate::{
         account::{Pool, Usage},
         payer::Groups,
         store::{
-            Counter, EPOCH_TTL, EvictionPolicy, NewTicket, Once, OnceKeys, Store, StoreResult,
-            Writable,
+            Counter, EPOCH_TTL, EvictionPolicy, Issue, NewTicket, Once, OnceKeys, Store,
+            StoreResult, Writable,
         },
     },
 };
@@ -30,6 +30,30 @@ impl Store for Redis {
             match self.script::<i64>(&call).await? {
                 -1 => Err(self.full()),
                 stored => Ok(stored == 1),
+            }
+        })
+    }
+
+    fn put_new_within<'a>(
+        &'a self,
+        new: NewTicket<'a>,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> StoreResult<'a, Issue> {
+        Box::pin(async move {
+            let mut call = self.scripts.call(&self.scripts.issue_within, &new.groups);
+            call.key(new.key).key(keys);
+            call.arg(new.blob).arg(millis(new.ttl));
+            for counter in counters {
+                call.arg(counter.limit).arg(millis(counter.window));
+            }
+            match self.script::<i64>(&call).await? {
+                0 => Ok(Issue::Issued),
+                -2 => Ok(Issue::Taken),
+                wait => {
+                    let wait = u64::try_from(wait).map_err(|_| self.full())?;
+                    Ok(Issue::Limited(Duration::from_millis(wait)))
+                }
             }
         })
     }

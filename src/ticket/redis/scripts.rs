@@ -15,11 +15,17 @@ fn script(text: &str) -> Script {
     ))
 }
 
+/// Returns a script with counters.
+fn counting_script(text: &str) -> Script {
+    script(&[include_str!("counters.lua"), text].concat())
+}
+
 /// The scripts, and the first key and arguments of each call.
 pub(super) struct Scripts {
     stem: String,
     max_bytes: usize,
     pub(super) issue: Script,
+    pub(super) issue_within: Script,
     pub(super) claim: Script,
     pub(super) replace: Script,
     pub(super) hit: Script,
@@ -34,9 +40,10 @@ impl Scripts {
             stem: format!("{prefix}account"),
             max_bytes,
             issue: script(include_str!("issue.lua")),
+            issue_within: counting_script(include_str!("issue_within.lua")),
             claim: script(include_str!("claim.lua")),
             replace: script(include_str!("replace.lua")),
-            hit: script(include_str!("hit.lua")),
+            hit: counting_script(include_str!("hit.lua")),
             once: script(include_str!("once.lua")),
             epoch: script(include_str!("epoch.lua")),
         }

@@ -225,10 +225,11 @@ async fn b_4_an_email_works_before_its_accept_is_recorded(test_app: TestApp) {
         panic!("no email");
     };
     tx.commit().await.unwrap();
+    let secrets = reference.secrets;
     let token = |test_app: &TestApp| {
         let db = test_app.app.db.read().clone();
         async move {
-            magic_link_token::Entity::find_by_id(reference)
+            magic_link_token::Entity::find_by_id(secrets)
                 .one(&db)
                 .await
                 .unwrap()
@@ -240,7 +241,7 @@ async fn b_4_an_email_works_before_its_accept_is_recorded(test_app: TestApp) {
     let tx = test_app.tx().await;
     let accepted = tx.now;
     composer
-        .record_outcome(&tx, &row, reference, DeliveryOutcome::Accepted)
+        .record_outcome(&tx, &row, &reference, DeliveryOutcome::Accepted)
         .await
         .unwrap();
     tx.commit().await.unwrap();

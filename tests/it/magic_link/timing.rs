@@ -192,7 +192,7 @@ async fn a_3_a_request_waits_for_no_mail_server() {
             app: test_app.app.clone(),
         }),
         transport: test_app.transport.clone(),
-        notify: Arc::clone(&test_app.app.outbox),
+        handover: Arc::clone(&test_app.app.outbox),
         concurrency: 8,
         ceiling: CeilingSettings {
             least: 1_000_000,

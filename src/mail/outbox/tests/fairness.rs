@@ -347,7 +347,7 @@ async fn oa_09_beyond_the_ceiling_known_people_go_first_and_the_others_wait() {
     outbox.db.clock().advance(2 * MINUTE);
     let more = async {
         while strangers(&outbox.sink.mails()) < sent + 5 {
-            outbox.notify.notify_one();
+            outbox.handover.notify_one();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -98,7 +98,7 @@ async fn a_worker_without_its_database_neither_spins_nor_hangs() {
     outbox.db.close().await;
     let worker = outbox.worker();
     for _ in 0..100 {
-        outbox.notify.notify_one();
+        outbox.handover.notify_one();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     tokio::time::timeout(Duration::from_secs(5), worker.stop())

@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use crate::oauth::test_app::{SECRET, TestApp, TestResponse, VERIFIER, exchange};
+use super::*;
+use crate::{
+    oauth::test_app::{SECRET, TestApp, TestResponse, VERIFIER, exchange},
+    secret::public_id,
+};
 
 #[tokio::test]
 async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_verifier() {
@@ -73,4 +77,78 @@ async fn tk_6_a_code_replayed_after_ten_seconds_ends_the_refresh_tokens_too() {
     assert_eq!(refresh(&second).await.error(), (400, "invalid_grant"));
     let userinfo = test_app.userinfo(&second.text("access_token")).await;
     assert_eq!(userinfo.status, 401);
+}
+
+/// A code as an older version of the service makes it: nothing in it shows its binding.
+async fn older_code(test_app: &TestApp) -> String {
+    let secret = CodeSecret::parse(&Plain::generate().to_text()).unwrap();
+    let code = AuthorizationCode {
+        grant_id: public_id(),
+        binding: CodeBinding {
+            client_id: "web".to_owned(),
+            redirect_uri: "https://app.example/cb".to_owned(),
+            code_challenge: Some(pkce::challenge_of(VERIFIER)),
+        },
+        nonce: None,
+        scope: "openid".to_owned(),
+        claims: String::new(),
+        resources: None,
+        sign_in: (&test_app.session).into(),
+    };
+    let terms = CodeTerms {
+        user_id: test_app.session.user_id,
+        lifetime: Duration::from_secs(60),
+        budgets: &[],
+    };
+    let issued = issue_code(&test_app.app, &secret, &code, terms).await;
+    assert!(issued.unwrap());
+    secret.to_text()
+}
+
+#[tokio::test]
+async fn rd_06_a_code_of_an_older_version_is_checked_before_it_is_claimed() {
+    let test_app = TestApp::new().await;
+    let code = older_code(&test_app).await;
+    let post = async |code: &str, verifier: &str| {
+        let mut form = exchange("web", code);
+        form.retain(|(name, _)| *name != "code_verifier");
+        form.push(("code_verifier", verifier));
+        test_app.post("/oauth2/token", None, &form).await
+    };
+    let wrong = "a".repeat(43);
+    let refused = (400, "invalid_grant");
+    assert_eq!(post(&code, &wrong).await.error(), refused);
+    let tokens = post(&code, VERIFIER).await;
+    assert_eq!(
+        tokens.status, 200,
+        "the refusal claimed nothing: {tokens:?}"
+    );
+    test_app.advance(11);
+    assert_eq!(post(&code, VERIFIER).await.error(), refused);
+    let userinfo = test_app.userinfo(&tokens.text("access_token")).await;
+    assert_eq!(userinfo.status, 401, "a late replay revokes");
+}
+
+#[tokio::test]
+async fn rd_06_tk_3_a_request_that_does_not_repeat_the_binding_claims_nothing() {
+    let test_app = TestApp::new().await;
+    let code = test_app.code("web", "openid", Some(VERIFIER)).await;
+    let refused = (400, "invalid_grant");
+    let wrong = "a".repeat(43);
+    for (client, changed) in [
+        ("web", Some(("code_verifier", wrong.as_str()))),
+        ("web", Some(("redirect_uri", "https://app.example/other"))),
+        ("app", None),
+    ] {
+        let mut form = exchange(client, &code);
+        if let Some((name, value)) = changed {
+            form.retain(|(other, _)| *other != name);
+            form.push((name, value));
+        }
+        let response = test_app.post("/oauth2/token", None, &form).await;
+        assert_eq!(response.error(), refused, "{client} {changed:?}");
+    }
+    let form = exchange("web", &code);
+    let tokens = test_app.post("/oauth2/token", None, &form).await;
+    assert_eq!(tokens.status, 200, "{tokens:?}");
 }
