@@ -245,7 +245,7 @@ impl EmailComposer {
         let secrets = token::create(tx, flow.id, digits, config.link_lifetime(), pepper).await?;
         Ok(Composed::Email {
             email: write_sign_in(&self.app, flow, to, &secrets)?,
-            reference: reference_of(flow, secrets.id),
+            reference: Box::new(reference_of(flow, secrets.id)),
         })
     }
 
@@ -279,10 +279,10 @@ impl EmailComposer {
         };
         Ok(Composed::Email {
             email: write(&localizer, &facts)?,
-            reference: EmailReference {
+            reference: Box::new(EmailReference {
                 secrets: Uuid::nil(),
                 accepted: None,
-            },
+            }),
         })
     }
 }

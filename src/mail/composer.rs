@@ -24,7 +24,7 @@ pub enum Composed {
     /// An email to send. `reference` comes back with the outcome.
     Email {
         email: Email,
-        reference: EmailReference,
+        reference: Box<EmailReference>,
     },
     /// Nothing to send. The reason is a fixed word for the table and the log.
     Drop(&'static str),

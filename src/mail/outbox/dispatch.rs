@@ -74,8 +74,8 @@ impl Dispatcher {
     /// Reads what is due, without what the ceiling holds.
     async fn refresh(&mut self) -> Result<(), InfraError> {
         let (db, shares) = (&self.db, &self.shares);
-        self.queue.refresh(db, shares.slots()).await?;
         let is_stalling = |domain: &str| shares.is_stalling(domain);
+        self.queue.refresh(db, shares.slots(), is_stalling).await?;
         self.queue
             .look_up_accounts(db, &*self.composer, is_stalling)
             .await?;

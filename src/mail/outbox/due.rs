@@ -1,5 +1,7 @@
 //! The emails that are due, in their order of precedence (OA-7): first what is for known people, then
 //! each recipient domain in turn, at a domain each network of requests in turn, and the oldest first.
+//! At a domain that stalls the newest and the oldest are tried alternately: there an attack that began
+//! earlier delays a newcomer by some attempts, and not by one for each of its networks.
 //!
 //! Three of four places go to emails that no recipient has failed yet, and one to retries, so that
 //! neither waits for the end of the others. An email whose worker died, or that waited because of our
@@ -9,7 +11,7 @@
 //! them, and their result serves for a second.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -70,7 +72,12 @@ struct DueRow {
 impl DueQueue {
     /// Reads what is due. `most` is how many emails of one domain can be tried at once. It reads
     /// without a transaction: a poll never waits for SQLite's only writer.
-    pub(super) async fn refresh(&mut self, db: &Db, most: usize) -> Result<(), InfraError> {
+    pub(super) async fn refresh(
+        &mut self,
+        db: &Db,
+        most: usize,
+        is_stalling: impl Fn(&str) -> bool + Send,
+    ) -> Result<(), InfraError> {
         let now = db.clock().now();
         let is_current = |at: Time| at <= now && now.since(at) < RANKING_SERVES;
         if self.ranked_at.is_some_and(is_current) && !self.emails.is_empty() {
@@ -86,7 +93,12 @@ impl DueQueue {
         self.accounts.retain(|id, _| due.contains(id));
         let requesters: HashSet<Requester> = rows.iter().map(DueRow::requester).collect();
         self.served.retain(|one, _| requesters.contains(one));
-        self.emails = in_order(rows, self.picked, &self.served);
+        let order = Order {
+            picked: self.picked,
+            served: &self.served,
+            is_stalling,
+        };
+        self.emails = order.of(rows);
         Ok(())
     }
 
@@ -172,53 +184,87 @@ impl DueRow {
 const IS_RETRY: &str = "CASE WHEN last_error IS NULL THEN attempts > 3 \
     ELSE last_error NOT LIKE 'session%' AND last_error NOT IN ('ceiling', 'domain down') END";
 
-/// Orders due rows, the first attempts and the retries each by itself, and merges them.
-fn in_order(rows: Vec<DueRow>, picked: usize, served: &HashMap<Requester, usize>) -> Vec<DueEmail> {
-    let (retries, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_retry);
-    let mut first = in_turn(first, served).into_iter().peekable();
-    let mut retries = in_turn(retries, served).into_iter().peekable();
-    let mut merged = Vec::new();
-    let mut place = picked;
-    while first.peek().is_some() || retries.peek().is_some() {
-        place = place.wrapping_add(1);
-        let next = if place.is_multiple_of(PLACES) {
-            retries.next().or_else(|| first.next())
-        } else {
-            first.next().or_else(|| retries.next())
-        };
-        merged.extend(next);
-    }
-    merged
+/// What the order of due emails depends on.
+struct Order<'a, S> {
+    /// How many emails were picked so far.
+    picked: usize,
+    served: &'a HashMap<Requester, usize>,
+    is_stalling: S,
 }
 
-/// Orders rows: known devices before others, then each domain in turn, at a domain each network in
-/// turn, and the oldest first.
-fn in_turn(mut rows: Vec<DueRow>, served: &HashMap<Requester, usize>) -> Vec<DueEmail> {
-    rows.sort_by_key(|row| row.id);
-    let mut turns: HashMap<(Requester, bool), usize> = HashMap::new();
-    let mut by_turn: Vec<(usize, DueRow)> = rows
-        .into_iter()
-        .map(|row| {
+impl<S: Fn(&str) -> bool> Order<'_, S> {
+    /// Orders due rows, the first attempts and the retries each by itself, and merges them.
+    fn of(&self, rows: Vec<DueRow>) -> Vec<DueEmail> {
+        let (retries, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_retry);
+        let mut first = self.in_turn(first).into_iter().peekable();
+        let mut retries = self.in_turn(retries).into_iter().peekable();
+        let mut merged = Vec::new();
+        let mut place = self.picked;
+        while first.peek().is_some() || retries.peek().is_some() {
+            place = place.wrapping_add(1);
+            let next = if place.is_multiple_of(PLACES) {
+                retries.next().or_else(|| first.next())
+            } else {
+                first.next().or_else(|| retries.next())
+            };
+            merged.extend(next);
+        }
+        merged
+    }
+
+    /// Orders rows: known devices before others, then each domain in turn, at a domain each network in
+    /// turn, and the oldest first, or alternately the newest and the oldest.
+    fn in_turn(&self, rows: Vec<DueRow>) -> Vec<DueEmail> {
+        let mut ranked: Vec<(bool, usize, DueEmail)> = Vec::new();
+        for ((domain, known_device), by_turn) in self.by_domain(rows) {
+            let by_turn =
+                by_turn
+                    .into_values()
+                    .flat_map(|rows| match (self.is_stalling)(&domain) {
+                        true => from_both_ends(rows, self.picked.is_multiple_of(2)),
+                        false => rows,
+                    });
+            let places = by_turn.zip(1..);
+            ranked.extend(places.map(|(row, place)| (!known_device, place, row.into_email())));
+        }
+        ranked.sort_by_key(|(is_unknown, place, email)| (*is_unknown, *place, email.id));
+        ranked.into_iter().map(|(_, _, email)| email).collect()
+    }
+
+    /// Groups rows by domain and known device, and by the turn of their network there.
+    fn by_domain(&self, mut rows: Vec<DueRow>) -> HashMap<(String, bool), ByTurn> {
+        rows.sort_by_key(|row| row.id);
+        let mut turns: HashMap<(Requester, bool), usize> = HashMap::new();
+        let mut by_domain: HashMap<(String, bool), ByTurn> = HashMap::new();
+        for row in rows {
             let requester = row.requester();
-            let so_far = served.get(&requester).copied().unwrap_or(0);
+            let so_far = self.served.get(&requester).copied().unwrap_or(0);
             let turn = turns.entry((requester, row.known_device)).or_default();
             *turn += 1;
-            (so_far + *turn, row)
-        })
-        .collect();
-    by_turn.sort_by_key(|(turn, _)| *turn);
-    let mut places: HashMap<(String, bool), usize> = HashMap::new();
-    let mut ranked: Vec<(bool, usize, DueEmail)> = by_turn
-        .into_iter()
-        .map(|(_, row)| {
-            let key = (row.domain.clone(), row.known_device);
-            let place = places.entry(key).or_default();
-            *place += 1;
-            (!row.known_device, *place, row.into_email())
-        })
-        .collect();
-    ranked.sort_by_key(|(is_unknown, place, email)| (*is_unknown, *place, email.id));
-    ranked.into_iter().map(|(_, _, email)| email).collect()
+            let domain = (row.domain.clone(), row.known_device);
+            let by_turn = by_domain.entry(domain).or_default();
+            by_turn.entry(so_far + *turn).or_default().push(row);
+        }
+        by_domain
+    }
+}
+
+/// Rows by the turn of their network, the oldest first.
+type ByTurn = BTreeMap<usize, Vec<DueRow>>;
+
+/// Takes alternately the last and the first.
+fn from_both_ends<T>(items: Vec<T>, begins_with_last: bool) -> Vec<T> {
+    let mut items = VecDeque::from(items);
+    let mut is_last = begins_with_last;
+    let mut taken = Vec::with_capacity(items.len());
+    while let Some(item) = match is_last {
+        true => items.pop_back(),
+        false => items.pop_front(),
+    } {
+        taken.push(item);
+        is_last = !is_last;
+    }
+    taken
 }
 
 /// Lists the due emails if they are few, else some of them.
@@ -244,7 +290,7 @@ async fn list_few(db: &Db, now: Time) -> Result<Vec<DueRow>, InfraError> {
     Ok(due.into_model().all(db.read()).await?)
 }
 
-/// Lists those of very many due emails that come first, `most` of each domain.
+/// Lists those of very many due emails that come first, `most` of each domain from either end.
 async fn rank_many(db: &Db, now: Time, most: usize) -> Result<Vec<DueRow>, InfraError> {
     // What one domain can have within the time that the ranking serves, as well.
     let most = i64::try_from(most.saturating_mul(16)).unwrap_or(i64::MAX);
@@ -252,11 +298,13 @@ async fn rank_many(db: &Db, now: Time, most: usize) -> Result<Vec<DueRow>, Infra
     for (is_retry, limit) in [(false, MAX_FIRST), (true, MAX_RETRIES)] {
         let sql = format!(
             "SELECT id, domain, canonical, network, known_device, is_retry, last_error, give_up_at FROM (\
-             SELECT turns.*, ROW_NUMBER() OVER (PARTITION BY domain ORDER BY known_device DESC, turn, id) AS place \
+             SELECT turns.*, ROW_NUMBER() OVER (PARTITION BY domain ORDER BY known_device DESC, turn, id) AS place, \
+             ROW_NUMBER() OVER (PARTITION BY domain ORDER BY known_device DESC, turn, id DESC) AS from_newest \
              FROM (SELECT id, domain, canonical, network, known_device, {IS_RETRY} AS is_retry, last_error, \
              give_up_at, ROW_NUMBER() OVER (PARTITION BY domain, network, known_device ORDER BY id) AS turn FROM mail_outbox \
              WHERE state = 'queued' AND due_at <= $1 AND lease_until <= $1 AND ({IS_RETRY}) = $4) AS turns) AS due \
-             WHERE place <= $2 ORDER BY known_device DESC, place, id LIMIT $3"
+             WHERE place <= $2 OR from_newest <= $2 \
+             ORDER BY known_device DESC, CASE WHEN place < from_newest THEN place ELSE from_newest END, id LIMIT $3"
         );
         let values = [now.0.into(), most.into(), limit.into(), is_retry.into()];
         let backend = db.read().get_database_backend();

@@ -144,7 +144,7 @@ impl Sender {
         match composed {
             Composed::Email { email, reference } => {
                 tx.commit().await?;
-                Ok(Some((email, reference)))
+                Ok(Some((email, *reference)))
             }
             Composed::Drop(reason) => {
                 finish_row(&tx, row, State::Dropped, Some(reason.to_owned())).await?;

@@ -26,14 +26,21 @@ use sea_orm::{ConnectionTrait as _, QueryOrder as _, sea_query::Expr};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::{ceiling::Ceiling, dispatch::Dispatcher, due::DueQueue, lease::*, share::Shares, *};
+use super::{
+    ceiling::Ceiling,
+    dispatch::Dispatcher,
+    due::DueQueue,
+    lease::*,
+    share::{DueEmail, Shares},
+    *,
+};
 use crate::{
     clock::Clock,
     config::{self, SmtpTls},
     db::TxFuture,
     mail::{
         Composed, Composer, DeliveryAttempt, DeliveryOutcome, Draft, Email, EmailReference,
-        transport::Transport,
+        Observation, transport::Transport,
     },
 };
 use smtp_sink::SmtpSink;
@@ -74,10 +81,10 @@ impl Composer for RecordingComposer {
                 html: format!("<p>{SECRET}</p>"),
                 locale: row.locale.clone(),
             };
-            let reference = EmailReference {
+            let reference = Box::new(EmailReference {
                 secrets: reference,
                 accepted: None,
-            };
+            });
             Ok(Composed::Email { email, reference })
         })
     }

@@ -229,6 +229,59 @@ async fn oa_07_networks_take_turns_at_a_domain() {
     );
 }
 
+/// OA-7: the made-up recipients of many networks delay a newcomer at a domain that stalls by some
+/// attempts, and the oldest has its turn as well.
+#[tokio::test]
+async fn oa_07_at_a_domain_that_stalls_the_newest_and_the_oldest_are_tried_alternately() {
+    for (networks, stalls) in [(100, true), (600, true), (100, false)] {
+        let outbox = TestOutbox::new().await;
+        let tx = outbox.db.begin().await.unwrap();
+        for n in 0..networks {
+            let mut email = new_email(tx.now, &format!("made-up{n}@a.example"), false);
+            email.network = format!("192.0.2.{n}");
+            enqueue(&tx, email).await.unwrap();
+        }
+        outbox.enqueue_in(&tx, "new@a.example", false).await;
+        tx.commit().await.unwrap();
+        let mut dispatcher = dispatcher(&outbox.db, secret::public_id(), 8);
+        if stalls {
+            note_stall(&dispatcher.shares, "a.example", outbox.db.clock().now());
+        }
+        let leased = dispatcher.lease_due(2).await.unwrap();
+        let mut order: Vec<String> = leased
+            .rows
+            .into_iter()
+            .map(|(row, _)| row.canonical)
+            .collect();
+        order.sort();
+        let second = if stalls {
+            "new@a.example"
+        } else {
+            "made-up1@a.example"
+        };
+        let mut expected = ["made-up0@a.example", second];
+        expected.sort_unstable();
+        assert_eq!(order, expected, "{networks} networks");
+    }
+}
+
+/// Lets an attempt at a domain stall.
+fn note_stall(shares: &Shares, domain: &str, now: Time) {
+    let email = DueEmail {
+        id: secret::public_id(),
+        domain: domain.to_owned(),
+        canonical: format!("earlier@{domain}"),
+        network: String::new(),
+        is_retry: false,
+        is_held: false,
+        is_known: false,
+        give_up_at: now + MINUTE,
+    };
+    let stalled = DeliveryAttempt::new(DeliveryOutcome::Deferred, "timeout")
+        .observing(Observation::RecipientStalled);
+    shares.take(&email).record(&stalled, Duration::from_secs(2));
+}
+
 /// G1: an email whose worker died, or that our own mail server failed, keeps its place by its age.
 #[tokio::test]
 async fn g1_an_email_whose_worker_died_is_not_behind_newer_ones() {
