@@ -17,6 +17,9 @@ fn everything() {
     opened(false);
     consumed("link", Duration::from_secs(20));
     refused("wrong_code");
+    mail_ceiling(600);
+    mail_held();
+    mail_domain_held();
     mail_relay_held();
     mail_tried("accepted", Duration::from_millis(40));
     tokens("authorization_code", "lessons-web");
