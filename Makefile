@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
-.PHONY: help run cert test check ci abuse endurance bench load fuzz coverage openapi pictures format
+.PHONY: help run cert test check ci abuse endurance bench load peers fuzz coverage openapi pictures format
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,7 +10,8 @@ help:
 	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
-	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
+	@echo 'make load     load on a release build: rate, latency, CPU, memory and first start, embedded and PostgreSQL + Redis'
+	@echo 'make peers    CPU and rate beside oidc-provider, Keycloak and Dex on this machine'
 	@echo 'make fuzz     what reads the words of strangers, a minute a target; FUZZ_SECONDS=600 for longer'
 	@echo 'make coverage which lines the unit and request tests reach, module by module'
 	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
@@ -56,8 +57,16 @@ bench:
 load:
 	@cargo build --locked --release -p entree
 	cargo build --locked --release -p testkit --bin load
+	ulimit -n 65536 2>/dev/null || ulimit -n "$$(ulimit -Hn)"
 	target="$${CARGO_TARGET_DIR:-target}/release"
 	"$$target/load" "$$target/entree" $(LOAD)
+
+peers:
+	@scripts/setup.sh peers
+	cargo build --locked --release -p entree
+	cargo build --locked --release -p testkit --bin peers
+	target="$${CARGO_TARGET_DIR:-target}/release"
+	PATH="$$PWD/target/tools/node/bin:$$PATH" "$$target/peers" "$$target/entree" $(PEERS)
 
 fuzz:
 	@scripts/fuzz.sh

@@ -4,6 +4,7 @@
 # packages (npm, by lock file).
 # `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, Apache with
 # mod_auth_openidc, Ruby with Rails, and the packages of tests/upstreams. Go it does not install; it says where there is none that is new enough.
+# `setup.sh peers`: what `make peers` needs: unzip, a JDK with Maven, and the packages of tests/peers.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -32,12 +33,14 @@ command -v setpriv >/dev/null || missing+=(util-linux)
 if ! command -v pgbouncer >/dev/null && [ ! -x /usr/sbin/pgbouncer ]; then missing+=(pgbouncer); fi
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v openssl >/dev/null || missing+=(openssl)
-if [ "${1:-}" = interop ]; then
-  command -v curl >/dev/null || missing+=(curl)
-  command -v jq >/dev/null || missing+=(jq)
+if [ "${1:-}" = interop ] || [ "${1:-}" = peers ]; then
   command -v unzip >/dev/null || missing+=(unzip)
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)
+fi
+if [ "${1:-}" = interop ]; then
+  command -v curl >/dev/null || missing+=(curl)
+  command -v jq >/dev/null || missing+=(jq)
   if [ ! -x "$tools/pgbouncer" ] && [ -z "${PGBOUNCER:-}" ]; then missing+=(gcc make pkg-config libevent-dev libssl-dev); fi
   [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing+=(apache2 libapache2-mod-auth-openidc)
   for one in ruby-openid-connect ruby-omniauth-openid-connect ruby-omniauth-rails-csrf-protection ruby-railties ruby-webrick; do
@@ -134,6 +137,7 @@ if [ "${1:-}" = interop ] && [ ! -x "$tools/pgbouncer" ] && [ -z "${PGBOUNCER:-}
 fi
 
 packages browser
+if [ "${1:-}" = peers ]; then packages peers; fi
 if [ "${1:-}" = interop ]; then
   packages upstreams
   PATH=$PATH:/usr/local/go/bin

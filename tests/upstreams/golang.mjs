@@ -49,7 +49,7 @@ export async function serve(command, { cwd, env = {}, ports }) {
     await ended;
   };
   for (const end = Date.now() + 60_000; ; await new Promise((go) => setTimeout(go, 50))) {
-    if ((await Promise.all(ports.map(listens))).every(Boolean)) return { log, stop };
+    if ((await Promise.all(ports.map(listens))).every(Boolean)) return { pid: child.pid, log, stop };
     if (over || Date.now() > end) {
       await stop();
       throw new Error(`${command[0]} did not start:\n${log.join('')}`);

@@ -48,16 +48,20 @@ function fetched() {
   }
 }
 
-// Starts it with one realm, client and user, and gives its issuer.
-export async function start({ redirect, secret, user }) {
+// What suffices for tests: little memory, and a compiler that starts fast.
+const small = ['-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+
+// Starts it with the realm `school`, and gives its issuer and process. Unless a whole realm is given, it has one client and
+// one user.
+export async function start({ redirect, secret, user, realm = realmOf({ redirect, secret, user }), java = small }) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-keycloak-'));
   // Everything but its data is the kept folder's.
   for (const name of ['bin', 'conf', 'lib', 'providers', 'themes']) symlinkSync(join(home, name), join(folder, name));
   mkdirSync(join(folder, 'data/import'), { recursive: true });
-  writeFileSync(join(folder, 'data/import/school.json'), JSON.stringify(realm({ redirect, secret, user })));
+  writeFileSync(join(folder, 'data/import/school.json'), JSON.stringify(realm));
   const port = await freePort();
   const args = [
-    '-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dkc.home.dir=${folder}`, `-Djboss.server.config.dir=${join(home, 'conf')}`,
+    ...java, `-Dkc.home.dir=${folder}`, `-Djboss.server.config.dir=${join(home, 'conf')}`,
     '-Djava.util.logging.manager=org.jboss.logmanager.LogManager', '-Dpicocli.disable.closures=true',
     '--add-opens=java.base/java.util=ALL-UNNAMED', '--add-opens=java.base/java.util.concurrent=ALL-UNNAMED', '--add-opens=java.base/java.security=ALL-UNNAMED',
     '-cp', join(home, 'lib/quarkus-run.jar'), 'io.quarkus.bootstrap.runner.QuarkusEntryPoint',
@@ -81,10 +85,10 @@ export async function start({ redirect, secret, user }) {
     child.stderr.on('data', read);
     child.on('error', fail).on('close', () => fail(new Error(`Keycloak ended:\n${log.join('')}`)));
   }).catch(async (error) => { await stop(); throw error; });
-  return { issuer: `http://127.0.0.1:${port}/realms/school`, log, stop };
+  return { issuer: `http://127.0.0.1:${port}/realms/school`, pid: child.pid, log, stop };
 }
 
-const realm = ({ redirect, secret, user }) => ({
+const realmOf = ({ redirect, secret, user }) => ({
   realm: 'school', enabled: true, sslRequired: 'none',
   clients: [{
     clientId: 'entree', secret, enabled: true, protocol: 'openid-connect', publicClient: false, standardFlowEnabled: true,

@@ -260,7 +260,9 @@ impl Browser {
         self.finish(request, url.clone()).await
     }
 
-    fn cookie_header(&self) -> String {
+    /// All cookies, as they go into a request.
+    #[must_use]
+    pub fn cookie_header(&self) -> String {
         if let Some(header) = &self.smuggled {
             return header.clone();
         }

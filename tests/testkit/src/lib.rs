@@ -9,6 +9,7 @@
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
 //! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
+//! - [`driver`]: load, and what it costs.
 //! - [`otlp`]: where traces and metrics arrive.
 //! - [`upstream`]: a provider to sign in with, that lies in any one way a test tells it to.
 #![allow(
@@ -28,6 +29,7 @@
 
 pub mod browser;
 pub mod child;
+pub mod driver;
 pub mod entree;
 pub mod mail;
 pub mod mailpit;

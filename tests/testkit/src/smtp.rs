@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
@@ -26,6 +27,7 @@ const LONGER_THAN_CLIENTS_WAIT: Duration = Duration::from_secs(600);
 pub struct Sink {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    arrivals: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -44,20 +46,22 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let arrivals = Arc::new(Notify::new());
+        let (shared, arrived) = (Arc::clone(&state), Arc::clone(&arrivals));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // Nagle's algorithm against delayed receipts costs 40 ms an email.
                 let _ = stream.set_nodelay(true);
-                let shared = Arc::clone(&shared);
+                let (shared, arrived) = (Arc::clone(&shared), Arc::clone(&arrived));
                 tokio::spawn(async move {
-                    let _ = Talk::new(stream, shared).run().await;
+                    let _ = Talk::new(stream, shared, arrived).run().await;
                 });
             }
         });
         Self {
             address,
             state,
+            arrivals,
             task,
         }
     }
@@ -77,6 +81,26 @@ impl Sink {
     #[must_use]
     pub fn total(&self) -> usize {
         self.lock().emails.values().map(Vec::len).sum()
+    }
+
+    /// Waits for an email to an address, and keeps none of it: loads would fill the memory.
+    pub async fn take(&self, address: &str, patience: Duration) -> Option<Mail> {
+        let waits = async {
+            loop {
+                let arrival = self.arrivals.notified();
+                let taken = self.lock().emails.remove(address);
+                if let Some(mail) = taken.and_then(|mut all| all.pop()) {
+                    return mail;
+                }
+                arrival.await;
+            }
+        };
+        tokio::time::timeout(patience, waits).await.ok()
+    }
+
+    /// Forgets every email that has arrived.
+    pub fn clear(&self) {
+        self.lock().emails.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,6 +144,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 struct Talk {
     stream: BufReader<TcpStream>,
     state: Arc<Mutex<State>>,
+    arrivals: Arc<Notify>,
     to: Vec<String>,
 }
 
@@ -129,10 +154,11 @@ enum Next {
 }
 
 impl Talk {
-    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
+    fn new(stream: TcpStream, state: Arc<Mutex<State>>, arrivals: Arc<Notify>) -> Self {
         Self {
             stream: BufReader::new(stream),
             state,
+            arrivals,
             to: Vec::new(),
         }
     }
@@ -240,6 +266,7 @@ impl Talk {
                 .or_default()
                 .push(mail);
         }
+        self.arrivals.notify_waiters();
         if fault == Some(Fault::DropAfterData) {
             return Ok(Next::Stop);
         }
@@ -292,6 +319,23 @@ mod tests {
             (mails[0].subject.as_str(), mails[0].text.trim()),
             ("hi", ".dot")
         );
+    }
+
+    #[tokio::test]
+    async fn an_email_that_is_taken_is_not_kept() {
+        let sink = Sink::start().await;
+        let patience = Duration::from_secs(5);
+        let lines = [
+            "HELO x",
+            "MAIL FROM:<a@x>",
+            "RCPT TO:<b@x>",
+            "DATA",
+            "Subject: hi\r\n\r\n.",
+        ];
+        let (taken, _) = tokio::join!(sink.take("b@x", patience), talk(&sink, &lines));
+        assert_eq!(taken.unwrap().to, "b@x");
+        assert_eq!(sink.total(), 0);
+        assert!(sink.take("b@x", Duration::ZERO).await.is_none());
     }
 
     #[tokio::test]

@@ -28,8 +28,18 @@ pub struct Postgres {
 struct Own {
     programs: PathBuf,
     folder: PathBuf,
-    durable: bool,
+    durability: Durability,
     process: Mutex<Option<Child>>,
+}
+
+/// What an acknowledged commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    Nothing,
+    /// A crash of the server.
+    Crash,
+    /// The end of the machine: the server waits for the disk, as it does by default.
+    PowerLoss,
 }
 
 /// The server that all tests of this process share.
@@ -64,6 +74,23 @@ impl Postgres {
     /// # Errors
     /// No PostgreSQL is installed, or it does not start.
     pub async fn start(durable: bool) -> Result<Self, Missing> {
+        Self::start_with(if durable {
+            Durability::Crash
+        } else {
+            Durability::Nothing
+        })
+        .await
+    }
+
+    /// Another server that waits for the disk at each commit, for measurements.
+    ///
+    /// # Errors
+    /// See [`Postgres::start`].
+    pub async fn start_synced() -> Result<Self, Missing> {
+        Self::start_with(Durability::PowerLoss).await
+    }
+
+    async fn start_with(durability: Durability) -> Result<Self, Missing> {
         let programs = programs()?;
         let folder = child::scratch("pg");
         if let Some(user) = child::servant() {
@@ -88,7 +115,7 @@ impl Postgres {
         let own = Own {
             programs,
             folder,
-            durable,
+            durability,
             process: Mutex::new(None),
         };
         let this = Self {
@@ -188,7 +215,7 @@ impl Postgres {
             own: Some(Own {
                 programs: own.programs.clone(),
                 folder,
-                durable: true,
+                durability: Durability::Crash,
                 process: Mutex::new(None),
             }),
             templates: Default::default(),
@@ -210,6 +237,13 @@ impl Postgres {
         self.admin("alter system set default_transaction_read_only = on")
             .await;
         self.admin("select pg_reload_conf()").await;
+    }
+
+    /// Its process. Only for one that we started and that runs.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        let own = self.own.as_ref().expect("a server that we started");
+        own.lock().as_ref().expect("a server that runs").id()
     }
 
     /// The socket on which it listens. Only for one that we started.
@@ -314,13 +348,15 @@ impl Own {
             .arg("-D")
             .arg(self.folder.join("data"))
             .current_dir(&self.folder);
-        let sync = if self.durable { "on" } else { "off" };
+        let on = |is_on: bool| if is_on { "on" } else { "off" };
+        let commit = on(self.durability != Durability::Nothing);
+        let disk = on(self.durability == Durability::PowerLoss);
         for setting in [
             "listen_addresses=",
             &format!("unix_socket_directories={}", self.folder.display()),
-            &format!("synchronous_commit={sync}"),
-            "fsync=off",
-            "full_page_writes=off",
+            &format!("synchronous_commit={commit}"),
+            &format!("fsync={disk}"),
+            &format!("full_page_writes={disk}"),
             "shared_buffers=64MB",
             "max_connections=1000",
         ] {

@@ -123,6 +123,14 @@ impl Redis {
         format!("t{}:", uuid::Uuid::new_v4().simple())
     }
 
+    /// Its process. Only for one that we started and that runs.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        let (_, process) = self.own.as_ref().expect("a server that we started");
+        let process = process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.as_ref().expect("a server that runs").id()
+    }
+
     /// Kills it at once. Only for one that we started.
     pub fn kill(&self) {
         let (_, process) = self.own.as_ref().expect("a server that we started");
