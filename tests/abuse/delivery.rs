@@ -124,7 +124,7 @@ async fn oa_10_spellings_of_a_mailbox_share_its_budget() {
     crowd.email_by_app(network(2), "later@example.test").await;
     let later = stage
         .post
-        .wait("later@example.test", 1, crate::judge::WITHIN);
+        .wait("later@example.test", 1, crate::judge::within());
     later.await.expect("an email");
     assert_eq!(
         stage.post.total(),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     is_full,
-    judge::{Measured, p95, signed_in},
+    judge::{Measured, is_optimized, p95, signed_in},
 };
 
 const BEGIN: &str = "<!-- abuse: the table is written by `make abuse` -->";
@@ -55,11 +55,7 @@ fn caption() -> String {
     #[allow(clippy::disallowed_methods, reason = "the date of the run")]
     let date = time::OffsetDateTime::now_utc().date();
     let form = if is_full() { "full" } else { "short" };
-    let build = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
+    let build = if is_optimized() { "release" } else { "debug" };
     format!(
         "{date}, {form} form, {build} build, {cores} cores, {} GiB of memory, attackers and service on the same cores.",
         kib.div_ceil(1024 * 1024)

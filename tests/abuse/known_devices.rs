@@ -11,7 +11,7 @@ use testkit::{
 use crate::{
     crowd::{Crowd, VERIFIER, flood, network, new_login},
     figures::report,
-    judge::{Bounds, Left, Measured, WITHIN, judge},
+    judge::{Bounds, Left, Measured, judge, within},
     people::{Person, Way, all_sign_in, names, own_network},
     size,
     stage::{BOTH, CLIENT, Stage},
@@ -37,7 +37,7 @@ async fn sign_in(stage: &Stage, crowd: &Crowd, number: usize) -> Value {
     let (to, from) = (address(number), network(number));
     let (status, started) = crowd.email_by_app(from, &to).await;
     assert_eq!(status, 202, "{started}");
-    let mail = testkit::until("the email", WITHIN, || async {
+    let mail = testkit::until("the email", within(), || async {
         stage.post.all(&to).await.into_iter().next()
     });
     let mail = mail.await.expect("an email");

@@ -14,7 +14,7 @@ use testkit::{browser::Browser, mail::Mail, oidc::Client, page::Page};
 use tokio::{sync::Mutex, task::JoinSet};
 
 use crate::{
-    judge::{Outcome, WITHIN},
+    judge::{Outcome, within},
     stage::{CALLBACK, CLIENT, Stage},
 };
 
@@ -141,12 +141,12 @@ impl Person {
     pub(crate) async fn sign_in(self, stage: Arc<Stage>) -> Outcome {
         let way = self.way;
         let began = Instant::now();
-        let result = tokio::time::timeout(WITHIN, self.sign_in_with_patience(stage)).await;
+        let result = tokio::time::timeout(within(), self.sign_in_with_patience(stage)).await;
         Outcome {
             way: way.name(),
             took: began.elapsed(),
             result: result
-                .unwrap_or_else(|_| Err(format!("not signed in after {} s", WITHIN.as_secs()))),
+                .unwrap_or_else(|_| Err(format!("not signed in after {} s", within().as_secs()))),
         }
     }
 

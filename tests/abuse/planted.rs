@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::judge::{Bounds, Left, Measured, Outcome, WITHIN, judge, p95, signed_in};
+use crate::judge::{Bounds, Left, Measured, Outcome, judge, p95, signed_in, within};
 
 fn signed(way: &'static str, seconds: u64) -> Outcome {
     Outcome {
@@ -48,7 +48,7 @@ fn oa_15_the_judge_sees_each_fault() {
             m.innocents[2].result = Err("no email".to_owned());
         }),
         ("an innocent was late", |m| {
-            m.innocents[0].took = WITHIN + Duration::from_secs(1);
+            m.innocents[0].took = within() + Duration::from_secs(1);
         }),
         ("one way was not tried", |m| {
             m.innocents.remove(1);

@@ -21,7 +21,7 @@ use testkit::{
     smtp::Sink,
 };
 
-use crate::judge::WITHIN;
+use crate::judge::within;
 
 /// The application of these tests: first-party, and allowed to draw its own form.
 pub(crate) const CLIENT: &str = "lessons-web";
@@ -161,7 +161,7 @@ impl Stage {
 
     /// The next email of a device to an address that had `seen` of them.
     pub(crate) async fn email(&self, address: &str, device: &str, seen: usize) -> Mail {
-        testkit::until("the email", WITHIN, || async {
+        testkit::until("the email", within(), || async {
             self.emails(address, device).await.into_iter().nth(seen)
         })
         .await
