@@ -214,6 +214,9 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    /// `pub(in crate::db)` says who may import, and imports nothing.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
     fn visit_macro(&mut self, call: &'ast Macro) {
         self.add_tokens(call.tokens.clone());
         visit::visit_macro(self, call);
