@@ -291,6 +291,8 @@ impl<'a> LoginFinisher<'a> {
         let device = parse_device_secret(proof.device_secret.as_deref());
         let attempt = self.attempt(device.as_ref(), proof);
         let secret = self.look(flow_id, proof, &attempt).await?;
+        // Before the code is used: tokens may need the first RS256 key.
+        self.app.keys.until_complete().await;
         let tx = self.app.db.begin().await?;
         let outcome = match secret {
             HeldSecret::Code(code) => code::consume(&tx, code, &attempt).await?,

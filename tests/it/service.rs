@@ -66,6 +66,17 @@ impl Stage {
         }
     }
 
+    /// Waits until the first RS256 key is there, which is made in the background (SP-6).
+    pub(crate) async fn until_keys(&self) {
+        let key_set = self.service.at("/.well-known/jwks.json");
+        let response = testkit::browser::client()
+            .get(key_set)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
     /// A setting out of the file of the first copy, such as `database.url`.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         let folder = self.service.data()[0]

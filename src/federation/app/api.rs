@@ -260,6 +260,8 @@ async fn redeem(
     provider: &str,
     body: &UpstreamCallback,
 ) -> Result<Tokens, RedeemError> {
+    // Before the code is used: tokens may need the first RS256 key.
+    app.keys.until_complete().await;
     let redeemable = code::redeem(app, provider, &body.code, &body.code_verifier).await?;
     app_api::allow_origins_of(app, request, &redeemable.request.client_id);
     let token_request = AppTokenRequest {

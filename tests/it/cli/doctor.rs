@@ -112,6 +112,7 @@ async fn beside_a_running_service(backend: Backend) {
     let Some(stage) = Stage::start(backend, |options| options).await else {
         return;
     };
+    stage.until_keys().await;
     let said = doctor(&file(&stage), &[]);
     assert_eq!(said.code, Some(0), "{:#?}", said.findings);
     for check in [
@@ -213,6 +214,7 @@ async fn doctor_says_that_the_master_key_does_not_open_the_signing_keys() {
     let Some(stage) = Stage::start(Backend::Embedded, |options| options).await else {
         return;
     };
+    stage.until_keys().await;
     let said = doctor(
         &file(&stage),
         &[("ENTREE__SERVER__MASTER_KEY", &"0123456789abcdef".repeat(4))],
