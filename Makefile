@@ -37,6 +37,7 @@ check:
 
 ci:
 	@scripts/setup.sh interop
+	scripts/prepare.sh >target/prepare.log 2>&1 &
 	failed=0
 	scripts/test.sh static containers || failed=1
 	RACE_ROUNDS=100 CRASHES=25 $(MAKE) test || failed=1
@@ -49,6 +50,8 @@ endurance:
 
 abuse:
 	@scripts/setup.sh
+	cargo build --locked --release -p entree
+	export ENTREE_BIN="$$(realpath "$${CARGO_TARGET_DIR:-target}/release/entree")" ENTREE_BUILD=release
 	ABUSE=full WRITE=1 scripts/test.sh abuse
 
 bench:
