@@ -120,10 +120,10 @@ impl Lines {
         let has_line = network
             .prefixes()
             .all(|prefix| written(&prefix) < of_network.saturating_mul(prefix.weight));
+        // A wide prefix has as many first lines as the networks that it is worth.
         let is_first = network
             .prefixes()
-            .next()
-            .is_none_or(|narrowest| written(&narrowest) == 0);
+            .all(|prefix| written(&prefix) < prefix.weight);
         let of_all = if is_first { of_all } else { of_all / 2 };
         if !has_line || self.all >= of_all {
             return false;

@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use ipnet::IpNet;
 use poem::{
     Endpoint, Middleware, Request, Response,
-    http::{StatusCode, Version},
+    http::{Method, StatusCode, Version},
 };
 use tokio::time::{Instant, timeout};
 
@@ -40,7 +40,7 @@ use crate::{
 mod record;
 mod render;
 
-use record::{RequestSummary, area, record, with_reference};
+use record::{RequestSummary, Unanswered, area, record, with_reference};
 
 /// The settings of the layers on one listener.
 #[derive(Clone)]
@@ -160,9 +160,11 @@ impl<E: Endpoint + 'static> Endpoint for Layered<E> {
         let request_id = &summary.caller.request_id;
         tracing::trace!(request_id, "request begins");
         let space = request.extensions_mut().remove::<Arc<RequestSpace>>();
+        let unanswered = Unanswered::new(&summary);
         let response = self.respond(request, space, &summary, &span).await;
         let mut response = with_reference(response, &summary.caller);
         self.set_headers(&mut response, &summary);
+        unanswered.end();
         record(&summary, &response, span);
         Ok(response)
     }
@@ -240,7 +242,11 @@ impl<E: Endpoint + 'static> Layered<E> {
         let Some(lanes) = &self.layers.lanes else {
             return Ok(Place::Task(None));
         };
-        let Some(name) = lanes.of(request) else {
+        // What a browser asks before a request (CORS) needs no store, whatever the path.
+        let lane = lanes
+            .of(request)
+            .filter(|_| *request.method() != Method::OPTIONS);
+        let Some(name) = lane else {
             return Ok(Place::Here);
         };
         match lanes.enter(name, summary.caller.ip).await {

@@ -10,10 +10,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use poem::{Endpoint, IntoResponse as _, Request, Response};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{budget::RequestSpace, lane::Slot};
-use crate::{telemetry::trace::Span, web::caller::Caller};
+use crate::{error::InfraError, telemetry::trace::Span, web::caller::Caller};
 
 /// The longest that a unit of work may take. Every statement and every call has a time-out of its own, so
 /// that only a fault of ours takes as long; it must not hold its slot for ever.
@@ -40,10 +40,17 @@ pub(super) type UnitResult = Result<poem::Result<Response>, NoResponse>;
 
 impl<E: Endpoint + 'static> Unit<E> {
     /// Runs the endpoint in a task of its own. Dropping this future does not stop it, nor does the end of
-    /// the time-out.
+    /// the time-out: what then goes wrong has its line in the log all the same.
     pub(super) async fn run(self, span: &Span, limit: Duration) -> UnitResult {
-        let task = tokio::spawn(span.around(self.work()));
-        match timeout(limit, task).await {
+        let (sender, result) = oneshot::channel();
+        let caller = self.request.data::<Caller>().cloned();
+        let work = async move {
+            if let Err(unseen) = sender.send(self.work().await) {
+                log_unseen(unseen, caller.as_ref());
+            }
+        };
+        tokio::spawn(span.around(work));
+        match timeout(limit, result).await {
             Ok(Ok(result)) => result,
             // The runtime stops.
             Ok(Err(_cancelled)) => Err(NoResponse::Panicked),
@@ -81,6 +88,21 @@ impl<E: Endpoint + 'static> Unit<E> {
                 Err(NoResponse::TooLong)
             }
         }
+    }
+}
+
+/// Logs the error of a unit of work whose response no one gets.
+fn log_unseen(result: UnitResult, caller: Option<&Caller>) {
+    let request_id = caller.map_or("", |caller| &caller.request_id);
+    let Ok(Err(error)) = result else {
+        return;
+    };
+    match error.downcast_ref::<InfraError>() {
+        Some(error) => error.log(request_id),
+        None if error.status().is_server_error() => {
+            tracing::error!(request_id, cause = %error, "a request failed after its client was gone");
+        }
+        None => {}
     }
 }
 

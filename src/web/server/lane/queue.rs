@@ -116,9 +116,10 @@ impl<T> FairQueue<T> {
         })?;
         self.clock = self.clock.max(start);
         self.turn += 1;
-        let place = self.turn;
+        let (place, clock) = (self.turn, self.clock);
         let item = self.change(network, |neighbours| {
-            neighbours.next = start + TURN / neighbours.weight().max(1) as u64;
+            // From the clock, so that a prefix that had to be passed over saves no turns up.
+            neighbours.next = clock + TURN / neighbours.weight().max(1) as u64;
             neighbours.place = place;
             neighbours.take(at)
         });
@@ -133,13 +134,16 @@ impl<T> FairQueue<T> {
         removed
     }
 
-    /// Takes the newest out of the network that waits most; if that is the newcomer's as well as others',
-    /// of the newcomer's.
+    /// Takes the newest out of the network that waits most. Of several it is the one whose turn is last:
+    /// one that was served a moment ago, rather than a newcomer.
     pub(super) fn drop_one(&mut self, newcomer: Network) -> Option<T> {
-        let (most, largest) = *self.by_size.last()?;
-        let own = widest(newcomer)?;
-        let is_own = self.all.get(&own).is_some_and(|own| own.size() >= most);
-        let neighbours = self.all.get(if is_own { &own } else { &largest })?;
+        let (most, _) = *self.by_size.last()?;
+        let mut by_turn = self
+            .order
+            .iter()
+            .rev()
+            .filter_map(|(_, _, prefix)| self.all.get(prefix));
+        let neighbours = by_turn.find(|neighbours| neighbours.size() >= most)?;
         let network = neighbours.largest(newcomer)?;
         self.change(network, |neighbours| neighbours.pop_newest(network))
     }

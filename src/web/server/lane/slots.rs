@@ -17,8 +17,8 @@ use crate::network::Network;
 /// A network of which fewer requests wait than this is patient.
 const FEW: usize = 4;
 
-/// How long a request of a patient network waits at most. A connection to the database has as long.
-const PATIENT: Duration = Duration::from_secs(3);
+/// How long a request of a patient network waits at most.
+const PATIENT: Duration = Duration::from_secs(5);
 
 /// How long any other request waits at most.
 const IMPATIENT: Duration = Duration::from_millis(500);
@@ -37,8 +37,11 @@ const REFUSED_AFTER_AT_MOST: Duration = Duration::from_secs(10);
 /// Only a network of which more requests than this are about to be refused waits longer.
 const LOUD: usize = 64;
 
+/// How many requests of one network may wait.
+const MAX_OF_NETWORK: usize = 256;
+
 /// The least number of requests that may wait: more than the networks of an attack.
-const MIN_QUEUE: usize = 256;
+const MIN_QUEUE: usize = 2_048;
 
 /// How many requests may wait for each slot.
 const QUEUE_PER_SLOT: usize = 16;
@@ -143,12 +146,9 @@ impl Lane {
         if state.at_work < self.bounds.slots && state.of(network) < self.bounds.of_network {
             return Arrival::Slot(state.begin(self, network));
         }
-        let patience = if state.queue.waiting(network) < FEW {
-            PATIENT
-        } else {
-            IMPATIENT
-        };
-        if state.expected_wait(network, self.bounds) > patience {
+        let waiting = state.queue.waiting(network);
+        let patience = if waiting < FEW { PATIENT } else { IMPATIENT };
+        if waiting >= MAX_OF_NETWORK || state.expected_wait(network, self.bounds) > patience {
             return Arrival::Refused;
         }
         let (sender, slot) = oneshot::channel();

@@ -80,6 +80,49 @@ pub(super) fn area(path: &str) -> &'static str {
     }
 }
 
+/// The status of a request whose client was gone before its response, in the log and the metrics alone.
+const CLIENT_GONE: u16 = 499;
+
+/// A request without a response. Dropped before [`Unanswered::end`], it is recorded: its client is gone,
+/// while its unit of work may go on (SP-3).
+pub(super) struct Unanswered<'a>(Option<&'a RequestSummary>);
+
+impl<'a> Unanswered<'a> {
+    pub(super) const fn new(summary: &'a RequestSummary) -> Self {
+        Self(Some(summary))
+    }
+
+    pub(super) fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(summary) = self.0 else { return };
+        let elapsed = summary.started.elapsed();
+        let method = metrics::method(summary.method.as_str());
+        metrics::answered(method, None, CLIENT_GONE, elapsed);
+        let status = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST);
+        let (log_line, reason) = (&summary.caller.log_line, "client_gone");
+        if !log_line.is_written(status) {
+            log_line.leave_out(status, Some(reason.into()));
+            return;
+        }
+        tracing::info!(
+            method = %summary.method,
+            route = summary.area,
+            status = CLIENT_GONE,
+            ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            request_id = summary.caller.request_id,
+            reason,
+            client_id = summary.named_client.get(),
+            network = summary.caller.network,
+            "request"
+        );
+    }
+}
+
 /// Writes one line to the log, and the metrics and the span. The pattern of the route stands for
 /// the path: the token of a mailed link is in the path.
 pub(super) fn record(summary: &RequestSummary, response: &Response, span: Span) {

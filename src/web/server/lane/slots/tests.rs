@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::*;
 
 fn network(number: usize) -> Network {
-    Network::of(format!("10.0.{number}.1").parse().unwrap())
+    let address = format!("10.{}.{}.1", number / 256, number % 256);
+    Network::of(address.parse().unwrap())
 }
 
 /// The requests in a lane, by the number of their network.
@@ -119,6 +120,25 @@ fn sp_4_one_network_holds_a_part_of_the_slots() {
     assert_eq!(crowd.lane.load(), (8, 0));
 }
 
+/// SP-4: where all networks wait with one request each, one that was served a moment ago gives way.
+#[test]
+fn sp_4_a_queue_full_of_networks_lets_a_newcomer_in() {
+    let mut crowd = Crowd::new(1, 1).takes(Duration::from_micros(10));
+    for from in 0..=MIN_QUEUE {
+        crowd.arrive(from);
+    }
+    assert_eq!(crowd.lane.load(), (1, MIN_QUEUE));
+    for _ in 0..2 {
+        crowd.finish();
+    }
+    for served in [1, 2] {
+        crowd.arrive(served);
+    }
+    assert!(crowd.refused.is_empty());
+    crowd.arrive(MIN_QUEUE + 1);
+    assert_eq!(crowd.refused, [2]);
+}
+
 /// SP-4: in a full queue a newcomer takes the place of the newest of the network that waits most.
 #[test]
 fn sp_4_a_full_queue_refuses_the_loud_and_not_the_newcomer() {
@@ -127,13 +147,18 @@ fn sp_4_a_full_queue_refuses_the_loud_and_not_the_newcomer() {
         crowd.arrive(1);
     }
     assert_eq!((crowd.lane.load(), crowd.refused.len()), ((1, 256), 0));
+    crowd.arrive(1);
+    assert_eq!(crowd.refused, [1]);
+    for from in 1_000..1_000 + MIN_QUEUE - MAX_OF_NETWORK {
+        crowd.arrive(from);
+    }
+    let load = (1, MIN_QUEUE);
+    assert_eq!((crowd.lane.load(), crowd.refused.len()), (load, 1));
     crowd.arrive(2);
     assert_eq!(
         (crowd.lane.load(), crowd.refused.as_slice()),
-        ((1, 256), &[1][..])
+        (load, &[1, 1][..])
     );
-    crowd.arrive(1);
-    assert_eq!(crowd.refused, [1, 1]);
     // A hundred networks with one request each are no reason to refuse a further one.
     for from in 3..103 {
         crowd.arrive(from);
@@ -165,11 +190,11 @@ fn sp_4_a_lane_that_stands_still_refuses_at_once() {
     for from in 0..2 {
         crowd.arrive(from);
     }
-    for from in 2..5 {
+    for from in 2..7 {
         assert_eq!(crowd.arrive(from), Some(PATIENT));
     }
-    assert_eq!(crowd.arrive(5), None);
-    assert_eq!(crowd.refused, [5]);
+    assert_eq!(crowd.arrive(7), None);
+    assert_eq!(crowd.refused, [7]);
 }
 
 #[test]
