@@ -199,6 +199,7 @@ impl Turns {
         self.sent.statement();
         let roll_back = format!("ROLLBACK TO {}", savepoint.name());
         match group.transaction.execute_unprepared(&roll_back).await {
+            Ok(_) if group.is_full(self.bounds) => self.close(group, lock).await,
             Ok(_) => self.pass_on(group, lock),
             // SQLite itself has rolled the transaction back: its disk is full or fails.
             Err(error) => group.fail(&error),

@@ -67,6 +67,9 @@ pub(crate) async fn connect_to_session(
     if let Answered::InFlow(flow) = answered
         && !flow::settle_link(&tx, flow.id).await?
     {
+        // Committed, so that the caller reads what the request before has settled, and not what was
+        // there before that one's commit (ADR 0022).
+        tx.commit().await?;
         return Err(StepError::NoPendingLink);
     }
     let identity = link_account(&tx, &current.user, &link.account, &context.caller).await?;

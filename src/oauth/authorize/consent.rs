@@ -275,9 +275,12 @@ async fn cancel_flow(
 /// Ends a flow whose user returns to the client. Returns `false` if it ended otherwise.
 async fn abandon(app: &App, context: &RequestContext, flow: &Flow) -> Result<bool, PageError> {
     let tx = app.db.begin().await?;
+    let now = tx.now;
     if !flow::abandon(&tx, flow.id).await? {
         let flow = flow::find(tx.conn(), flow.id).await?;
-        return Ok(flow.is_some_and(|flow| flow::is_abandoned(&flow, tx.now)));
+        // Committed, because the caller acts on what another request has done (ADR 0022).
+        tx.commit().await?;
+        return Ok(flow.is_some_and(|flow| flow::is_abandoned(&flow, now)));
     }
     Event::new(Kind::MagicLinkRefused)
         .reason("turned_back")

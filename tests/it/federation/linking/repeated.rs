@@ -14,6 +14,7 @@ use crate::{
 
 on_both!(
     st_04_a_second_click_on_connect_keeps_the_user_signed_in,
+    st_04_two_clicks_at_once_on_connect_keep_the_user_signed_in,
     st_04_a_second_click_on_connect_from_the_account_page,
     st_04_a_second_click_on_not_now_goes_on,
     st_04_a_second_click_on_switch_goes_on_as_the_first,
@@ -55,6 +56,26 @@ async fn st_04_a_second_click_on_connect_keeps_the_user_signed_in(test_app: Test
     let question = verify_by_email(&mut browser, &page, &fixture.email).await;
     assert!(question.has("form#identity"), "{}", question.summary());
     answer_twice(&mut browser, &question).await;
+    assert_eq!(count_rows(&test_app, "user_identities").await, 1);
+}
+
+async fn st_04_two_clicks_at_once_on_connect_keep_the_user_signed_in(test_app: TestApp) {
+    let fixture = untrusted_provider(&test_app).await;
+    signed_in(&test_app, &fixture.email).await;
+    let mut browser = test_app.browser();
+    let page = return_from_provider(&fixture, &mut browser).await;
+    let question = verify_by_email(&mut browser, &page, &fixture.email).await;
+    let yes = [("decision", "yes")];
+    let (mut one, mut other) = (browser.clone(), browser.clone());
+    let (first, second) = tokio::join!(
+        one.submit(&question, "identity", &yes),
+        other.submit(&question, "identity", &yes)
+    );
+    // Whichever response the browser keeps.
+    for (mut browser, response) in [(one, first), (other, second)] {
+        settle(&mut browser, response).await;
+        assert!(browser.account().await.is_some(), "signed in");
+    }
     assert_eq!(count_rows(&test_app, "user_identities").await, 1);
 }
 
