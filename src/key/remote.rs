@@ -2,7 +2,8 @@
 //! fetched again when an assertion names an unknown key (CA-10).
 //!
 //! An invented `kid` causes a fetch, so a document is fetched at most once a minute, by one request
-//! at a time. Readers of cached keys do not wait.
+//! at a time. Readers of cached keys do not wait, and few requests wait for one document: a server
+//! that hangs must not hold the slots of all requests (SP-4).
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
@@ -29,6 +31,9 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// How long cached keys are used while the document cannot be read.
 const MAX_STALE_AGE: Duration = Duration::from_secs(3600);
 
+/// How many requests may wait for one document.
+const MAX_WAITING: usize = 4;
+
 /// The published keys of all clients. Clones share them.
 #[derive(Clone, Default)]
 pub struct ClientKeys {
@@ -41,16 +46,31 @@ impl fmt::Debug for ClientKeys {
     }
 }
 
-#[derive(Default)]
 struct Slot {
     cached: ArcSwapOption<FetchedKeys>,
+    /// Places for requests that wait for the document.
+    waiting: Semaphore,
     /// When the document was last fetched. The lock is held while it is fetched.
     fetched_at: tokio::sync::Mutex<Option<Time>>,
 }
 
+/// The document is being fetched, and as many requests as may wait for it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysAwaited;
+
 struct FetchedKeys {
     keys: Arc<Jwks>,
     fetched_at: Time,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            cached: ArcSwapOption::default(),
+            waiting: Semaphore::new(MAX_WAITING),
+            fetched_at: tokio::sync::Mutex::default(),
+        }
+    }
 }
 
 impl Slot {
@@ -66,26 +86,30 @@ impl Slot {
 impl ClientKeys {
     /// Returns the keys at `uri`: the cached ones if `suffices` accepts them, else those that are
     /// there now, if they may be fetched again already. Returns nothing if there are none to trust.
+    ///
+    /// # Errors
+    /// [`KeysAwaited`]: a later try finds the keys, or that there are none.
     pub async fn get(
         &self,
         uri: &str,
         suffices: impl Fn(&Jwks) -> bool,
         now: Time,
-    ) -> Option<Arc<Jwks>> {
+    ) -> Result<Option<Arc<Jwks>>, KeysAwaited> {
         let slot = self.slot(uri);
         if let Some(keys) = slot
             .no_older_than(MAX_AGE, now)
             .filter(|keys| suffices(keys))
         {
-            return Some(keys);
+            return Ok(Some(keys));
         }
+        let _place = slot.waiting.try_acquire().map_err(|_| KeysAwaited)?;
         // A task of its own: a caller that disconnects must not cancel the fetch, or there would be
         // no keys for a minute.
         let fetching = tokio::spawn(refresh(Arc::clone(&slot), uri.to_owned(), now));
         if let Err(error) = fetching.await {
             tracing::error!(cause = %error, "fetching the keys of a client failed");
         }
-        slot.no_older_than(MAX_STALE_AGE, now)
+        Ok(slot.no_older_than(MAX_STALE_AGE, now))
     }
 
     fn slot(&self, uri: &str) -> Arc<Slot> {
@@ -139,6 +163,7 @@ async fn fetch(uri: &str) -> Option<Jwks> {
 #[cfg(test)]
 mod tests {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use futures_util::FutureExt as _;
     use serde_json::json;
     use tokio::time::timeout;
 
@@ -158,7 +183,7 @@ mod tests {
         let disconnected = timeout(Duration::ZERO, keys.get(&uri, |_| true, now)).await;
         assert!(disconnected.is_err());
         assert!(
-            keys.get(&uri, |_| true, now).await.is_some(),
+            keys.get(&uri, |_| true, now).await.unwrap().is_some(),
             "the next caller gets it"
         );
     }
@@ -170,7 +195,7 @@ mod tests {
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
-        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.is_some();
+        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.unwrap().is_some();
         for host in [
             "127.0.0.1",
             "localhost",
@@ -191,5 +216,25 @@ mod tests {
             "plain http to this machine, as configured"
         );
         assert_eq!(server.connections(), 1, "it listens");
+    }
+
+    /// SP-4: a server that hangs holds a few requests, and the others are asked to come again.
+    #[tokio::test]
+    async fn sp_4_few_requests_wait_for_one_document() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/jwks", listener.local_addr().unwrap());
+        let (keys, now) = (ClientKeys::default(), Clock::default().now());
+        let ask = || Box::pin(keys.get(&uri, |_| true, now));
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| ask()).collect();
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        assert!(matches!(ask().await, Err(KeysAwaited)));
+        waiting.pop();
+        let mut next = ask();
+        assert!(
+            (&mut next).now_or_never().is_none(),
+            "there is a place again"
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     clock::Time,
     config::{Client, jwks::Jwks},
     error::InfraError,
-    key::{Claims, ForeignToken},
+    key::{Claims, ForeignToken, KeysAwaited},
     oauth::error::{ErrorCode, OauthError},
     secret::Hash,
     ticket::{Once, TicketKind},
@@ -46,15 +46,18 @@ const REMEMBERED_AFTER_EXPIRY: i64 = 60;
 
 const MAX_JTI: usize = 512;
 
+/// When to try again while too many requests wait for the keys of a client.
+const KEYS_AWAITED: Duration = Duration::from_secs(2);
+
 /// Why an assertion is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AssertionError {
     /// The assertion is wrong; the reason for the log.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The ticket store cannot tell whether the assertion is new. After this time the client may
-    /// send another one.
-    #[error("the ticket store cannot tell whether the assertion is new")]
+    /// It cannot be told yet whether the assertion is right or new. After this time the client may send
+    /// another one.
+    #[error("it cannot be told yet whether the assertion is right or new")]
     RetryLater(Duration),
     #[error(transparent)]
     Infra(#[from] InfraError),
@@ -116,7 +119,7 @@ pub(crate) async fn verify(
         &audiences,
         now.seconds(),
     )?;
-    if !is_signed_by(app, client, assertion, lookup).await {
+    if !is_signed_by(app, client, assertion, lookup).await? {
         return Err(AssertionError::Invalid("signature"));
     }
     claim_jti(app, client, &checked, now).await
@@ -194,16 +197,17 @@ async fn is_signed_by(
     client: &Client,
     assertion: &ForeignToken,
     lookup: KeyLookup,
-) -> bool {
+) -> Result<bool, AssertionError> {
     if let Some(keys) = &client.jwks {
-        return assertion.is_signed_by(keys);
+        return Ok(assertion.is_signed_by(keys));
     }
     let is_by = |keys: &Jwks| assertion.is_signed_by(keys);
     let is_known =
         |keys: &Jwks| lookup == KeyLookup::Cached || assertion.names_key_in(keys) || is_by(keys);
     let now = app.clock().now();
     let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await;
-    keys.is_some_and(|keys| is_by(&keys))
+    let keys = keys.map_err(|KeysAwaited| AssertionError::RetryLater(KEYS_AWAITED))?;
+    Ok(keys.is_some_and(|keys| is_by(&keys)))
 }
 
 /// CA-8: each `jti` of a client counts once while the assertion is valid. This step comes last, so
