@@ -142,7 +142,8 @@ async fn not_counted(
             if flow.state == FlowState::Open
                 && flow::is_repeated_code(&flow, &code_mac(&flow, code, attempt), tx.now) =>
         {
-            let reason = why_wrong(tx, &flow, code, attempt).await?;
+            // Only what was there at the first time: an email of after it would make this a free attempt.
+            let reason = why_wrong(tx, &flow, code, attempt, flow.wrong_code_at).await?;
             let flow = Some(Box::new(flow));
             Ok(ConsumeOutcome::Refused { flow, reason })
         }
@@ -239,19 +240,22 @@ async fn compare(
             } else {
                 budgets.count(tx).await?;
             }
-            Ok(Some(why_wrong(tx, flow, code, attempt).await?))
+            Ok(Some(why_wrong(tx, flow, code, attempt, None).await?))
         }
     }
 }
 
-/// Returns whether a code that is not right was right once.
+/// Returns whether a code that is not right was right once: that of an email from before `until`, if that
+/// is given.
 async fn why_wrong(
     tx: &Tx,
     flow: &Flow,
     code: &str,
     attempt: &ConsumeAttempt<'_>,
+    until: Option<Time>,
 ) -> Result<ConsumeRefusal, InfraError> {
-    let all = token::find_all(tx.conn(), flow.id).await?;
+    let mut all = token::find_all(tx.conn(), flow.id).await?;
+    all.retain(|token| until.is_none_or(|until| token.created_at < until));
     let was_right = token::matches_code(&all, flow.id, code, attempt.code_pepper);
     Ok(match was_right {
         true => ConsumeRefusal::ExpiredCode,
