@@ -217,18 +217,23 @@ impl<S: Fn(&str) -> bool> Order<'_, S> {
     fn in_turn(&self, rows: Vec<DueRow>) -> Vec<DueEmail> {
         let mut ranked: Vec<(bool, usize, DueEmail)> = Vec::new();
         for ((domain, known_device), by_turn) in self.by_domain(rows) {
-            let by_turn =
-                by_turn
-                    .into_values()
-                    .flat_map(|rows| match (self.is_stalling)(&domain) {
-                        true => from_both_ends(rows, self.picked.is_multiple_of(2)),
-                        false => rows,
-                    });
-            let places = by_turn.zip(1..);
+            let mut by_turn: Vec<Vec<DueRow>> = by_turn.into_values().collect();
+            if (self.is_stalling)(&domain) {
+                let begins_with_newest = self.picked_of(&domain).is_multiple_of(2);
+                let from_both_ends = |rows| from_both_ends(rows, begins_with_newest);
+                by_turn = by_turn.into_iter().map(from_both_ends).collect();
+            }
+            let places = by_turn.into_iter().flatten().zip(1..);
             ranked.extend(places.map(|(row, place)| (!known_device, place, row.into_email())));
         }
         ranked.sort_by_key(|(is_unknown, place, email)| (*is_unknown, *place, email.id));
         ranked.into_iter().map(|(_, _, email)| email).collect()
+    }
+
+    /// How many emails of a domain were picked, as far as their networks still have some due there.
+    fn picked_of(&self, domain: &str) -> usize {
+        let of_domain = self.served.iter().filter(|((one, _), _)| one == domain);
+        of_domain.map(|(_, count)| count).sum()
     }
 
     /// Groups rows by domain and known device, and by the turn of their network there.

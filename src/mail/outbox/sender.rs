@@ -39,6 +39,9 @@ use crate::{
 /// The pauses between attempts to record an outcome, in milliseconds. What is not recorded is sent again.
 const RECORD_PAUSES: [u64; 6] = [100, 300, 1_000, 3_000, 6_000, 0];
 
+/// How much of its lease an attempt may need.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(35);
+
 /// Delivers leased rows, one attempt at a time.
 pub(super) struct Sender {
     pub(super) db: Db,
@@ -74,7 +77,9 @@ impl Sender {
 
     /// Returns the email of a draft, or none if the row takes a transaction.
     async fn write(&self, row: &Model, draft: &dyn Draft) -> Result<Option<Email>, InfraError> {
-        if self.held_until(row).await?.is_some() {
+        // The lease began with the request: another worker may have the row, or get it too early.
+        let is_leased = self.db.clock().now() + LONGEST_ATTEMPT < row.lease_until;
+        if !is_leased || self.held_until(row).await?.is_some() {
             return Ok(None);
         }
         draft.write(&self.db).await
