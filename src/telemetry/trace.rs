@@ -199,7 +199,7 @@ fn within_one() -> Option<Context> {
 }
 
 /// Records a statement that has just returned. Its text holds no values, and the span holds only the
-/// operation and the table.
+/// operation and the tables.
 pub fn statement(
     system: &'static str,
     operation: &'static str,
@@ -213,10 +213,8 @@ pub fn statement(
     let began = opentelemetry::time::now()
         .checked_sub(took)
         .unwrap_or_else(opentelemetry::time::now);
-    let name = table(sql).map_or_else(
-        || operation.to_owned(),
-        |table| format!("{operation} {table}"),
-    );
+    let name = [operation, &tables(sql).join(", ")].join(" ");
+    let name = name.trim_end().to_owned();
     let mut span = tracing
         .tracer
         .span_builder(name)
@@ -241,25 +239,31 @@ pub fn operation(sql: &str) -> &'static str {
         .unwrap_or("OTHER")
 }
 
-/// The first table that a statement names.
-fn table(sql: &str) -> Option<&str> {
-    let mut words = sql.split_whitespace();
-    words.find(|word| {
+/// How many tables a span names at most.
+const MAX_TABLES: usize = 4;
+
+/// The tables that a statement names, in their order: writes that wait are sent together.
+fn tables(sql: &str) -> Vec<&str> {
+    let is_before = |word: &str| {
         ["FROM", "INTO", "UPDATE"]
             .iter()
             .any(|before| before.eq_ignore_ascii_case(word))
-    })?;
-    let name = words
-        .next()?
-        .split(['(', ';'])
-        .next()?
-        .trim_matches(['"', '`']);
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 40
-            && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
-    Some(name).filter(|name| is_name(name))
+    let mut tables = Vec::new();
+    let mut words = sql.split_whitespace();
+    while words.any(|word| is_before(word.trim_start_matches('('))) && tables.len() < MAX_TABLES {
+        let name = words.next().and_then(table_name);
+        tables.extend(name.filter(|name| !tables.contains(name)));
+    }
+    tables
+}
+
+fn table_name(word: &str) -> Option<&str> {
+    let name = word.split(['(', ')', ';']).next()?.trim_matches(['"', '`']);
+    let is_name = !name.is_empty()
+        && name.len() <= 40
+        && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    is_name.then_some(name)
 }
 
 /// Adds `traceparent` to an outgoing request, so that its receiver can continue the trace.

@@ -152,25 +152,34 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
 }
 
 #[test]
-fn of_a_statement_only_operation_and_table_are_expected() {
+fn of_a_statement_only_operation_and_tables_are_expected() {
     for (sql, expected) in [
         (
             "SELECT \"users\".\"id\" FROM \"users\" WHERE \"x\" = 'a@b.example'",
-            ("SELECT", Some("users")),
+            ("SELECT", "users"),
         ),
         (
             "insert into mail_outbox(id) values (1)",
-            ("INSERT", Some("mail_outbox")),
+            ("INSERT", "mail_outbox"),
         ),
         (
             "UPDATE \"sessions\" SET \"a\" = 'FROM x'",
-            ("UPDATE", Some("sessions")),
+            ("UPDATE", "sessions"),
         ),
-        ("SELECT pg_advisory_xact_lock(7)", ("SELECT", None)),
-        ("DELETE FROM 'a@b.example'", ("DELETE", None)),
-        ("PRAGMA x", ("OTHER", None)),
-        ("", ("OTHER", None)),
+        ("SELECT pg_advisory_xact_lock(7)", ("SELECT", "")),
+        ("DELETE FROM 'a@b.example'", ("DELETE", "")),
+        (
+            "INSERT INTO \"users\" (\"id\") VALUES (?); INSERT INTO \"mail_outbox\" (\"id\") VALUES (?)",
+            ("INSERT", "users, mail_outbox"),
+        ),
+        (
+            "WITH \"write_0\" AS (INSERT INTO \"users\" (\"id\") VALUES ($1)) UPDATE \"users\" SET \"a\" = $2",
+            ("WITH", "users"),
+        ),
+        ("PRAGMA x", ("OTHER", "")),
+        ("", ("OTHER", "")),
     ] {
-        assert_eq!((operation(sql), table(sql)), expected, "{sql}");
+        let tables = tables(sql).join(", ");
+        assert_eq!((operation(sql), tables.as_str()), expected, "{sql}");
     }
 }

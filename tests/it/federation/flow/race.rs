@@ -35,8 +35,10 @@ async fn r_11_one_of_50_simultaneous_callbacks_creates_a_session(test_app: TestA
             count_rows(&test_app, "sessions").await,
         );
         let barrier = Arc::new(Barrier::new(AT_ONCE));
-        let all = join_all((0..AT_ONCE).map(|_| {
+        let all = join_all((0..AT_ONCE).map(|n| {
             let (mut browser, barrier, path) = (browser.clone(), Arc::clone(&barrier), back.path());
+            // A network each, so that each refusal has its line in the log (OA-19).
+            browser.from = format!("10.{round}.{n}.7");
             async move {
                 barrier.wait().await;
                 let page = browser.open(&path).await;
