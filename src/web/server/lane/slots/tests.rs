@@ -131,6 +131,7 @@ fn sp_4_a_queue_full_of_networks_lets_a_newcomer_in() {
     for _ in 0..2 {
         crowd.finish();
     }
+    let mut crowd = crowd.takes(Duration::from_micros(10));
     for served in [1, 2] {
         crowd.arrive(served);
     }
