@@ -249,7 +249,8 @@ impl<E: Endpoint + 'static> Layered<E> {
         let Some(name) = lane else {
             return Ok(Place::Here);
         };
-        match lanes.enter(name, summary.caller.ip).await {
+        let peer = request.remote_addr().as_socket_addr().copied();
+        match lanes.enter(name, summary.caller.ip, peer).await {
             Ok(slot) => Ok(Place::Task(Some(slot))),
             Err(LaneFull) => Err(EarlyResponse::LaneFull(name)),
         }

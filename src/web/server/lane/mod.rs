@@ -6,6 +6,7 @@
 //! emails, what waits for other servers and everything else have lanes of their own, so that a flood of
 //! one delays none of the others. See ADR 0021.
 
+mod crowd;
 mod queue;
 mod slots;
 
@@ -16,6 +17,7 @@ use poem::{Request, http::HeaderValue};
 use crate::{
     config::Startup, network::Network, telemetry::metrics, web::every_second::EverySecond,
 };
+use crowd::Peer;
 use slots::{Bounds, Lane};
 
 pub(in crate::web::server) use slots::Slot;
@@ -114,8 +116,13 @@ impl Lanes {
     ///
     /// # Errors
     /// There will be none soon. Nothing was done.
-    pub(super) async fn enter(&self, name: LaneName, caller: IpAddr) -> Result<Slot, LaneFull> {
-        let slot = self.lane(name).enter(Network::of(caller)).await;
+    pub(super) async fn enter(
+        &self,
+        name: LaneName,
+        caller: IpAddr,
+        peer: Peer,
+    ) -> Result<Slot, LaneFull> {
+        let slot = self.lane(name).enter(Network::of(caller), peer).await;
         slot.map_err(|slots::NoSlot| {
             metrics::limited(name.limit());
             self.log.add(|refused| *refused.of(name) += 1);

@@ -2,10 +2,12 @@
 //!
 //! Networks of one widest prefix (/24, /48) are *neighbours*. Neighbours take turns with one another, and
 //! the prefixes take turns by weight: one with many networks that wait counts like eight of them at most,
-//! so that one customer with a whole prefix is not worth hundreds. Of one network the oldest comes first.
+//! so that one customer with a whole prefix is not worth hundreds. Of one network ([`super::crowd`]) the
+//! oldest of the connection that waits with least comes first.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::crowd::{Crowd, Peer};
 use crate::network::{Network, Prefix};
 
 /// What one turn costs a prefix of weight 1. The weights divide it.
@@ -31,8 +33,7 @@ pub(super) struct FairQueue<T> {
 
 /// The networks of one prefix.
 struct Neighbours<T> {
-    /// The oldest first.
-    waiting: HashMap<Network, VecDeque<(u64, T)>>,
+    waiting: HashMap<Network, Crowd<T>>,
     /// The networks in the order of their turns.
     round: VecDeque<Network>,
     len: usize,
@@ -79,21 +80,38 @@ impl<T> FairQueue<T> {
         neighbours.map_or(0, |neighbours| neighbours.waiting_of(network))
     }
 
+    /// Returns how much of a network comes before one more of a connection.
+    pub(super) fn before(&self, network: Network, peer: Peer) -> usize {
+        let crowd = self.crowd(network);
+        crowd.map_or(0, |crowd| crowd.before(peer))
+    }
+
+    /// Returns how much of a connection waits.
+    pub(super) fn waiting_on(&self, network: Network, peer: Peer) -> usize {
+        let crowd = self.crowd(network);
+        crowd.map_or(0, |crowd| crowd.waiting_on(peer))
+    }
+
+    fn crowd(&self, network: Network) -> Option<&Crowd<T>> {
+        let neighbours = self.all.get(&widest(network)?)?;
+        neighbours.waiting.get(&network)
+    }
+
     /// Returns how many turns there are at most until that of a newcomer, its own included.
-    pub(super) fn turns_until(&self, newcomer: Network) -> usize {
+    pub(super) fn turns_until(&self, newcomer: Network, peer: Peer) -> usize {
         let neighbours = widest(newcomer).and_then(|prefix| self.all.get(&prefix));
-        let own = neighbours.map_or(0, |neighbours| neighbours.waiting_of(newcomer));
+        let own = self.before(newcomer, peer);
         let (weight, count) = neighbours.map_or((0, 0), |neighbours| {
             (neighbours.weight(), neighbours.round.len())
         });
-        let is_new = usize::from(own == 0);
+        let is_new = usize::from(self.waiting(newcomer) == 0);
         let all = self.weight - weight + (count + is_new).min(MAX_WEIGHT);
         let rounds = (own + 1) * (count + is_new).div_ceil(MAX_WEIGHT);
         rounds.saturating_mul(all).min(self.len + 1)
     }
 
     /// Adds to what waits, and returns its number.
-    pub(super) fn push(&mut self, network: Network, item: T) -> u64 {
+    pub(super) fn push(&mut self, network: Network, peer: Peer, item: T) -> u64 {
         self.turn += 1;
         let (turn, clock) = (self.turn, self.clock);
         self.change(network, |neighbours| {
@@ -101,7 +119,7 @@ impl<T> FairQueue<T> {
                 neighbours.next = neighbours.next.max(clock);
                 neighbours.place = turn;
             }
-            neighbours.push(network, (turn, item));
+            neighbours.push(network, peer, (turn, item));
         });
         turn
     }
@@ -148,6 +166,11 @@ impl<T> FairQueue<T> {
         self.change(network, |neighbours| neighbours.pop_newest(network))
     }
 
+    /// Takes the newest out of the connection of a network that waits with most.
+    pub(super) fn drop_one_of(&mut self, network: Network) -> Option<T> {
+        self.change(network, |neighbours| neighbours.pop_newest(network))
+    }
+
     /// Changes the networks of a prefix, and keeps the sums and orders.
     fn change<R: Default>(
         &mut self,
@@ -191,7 +214,7 @@ impl<T> FairQueue<T> {
 
 impl<T> Neighbours<T> {
     fn waiting_of(&self, network: Network) -> usize {
-        self.waiting.get(&network).map_or(0, VecDeque::len)
+        self.waiting.get(&network).map_or(0, Crowd::len)
     }
 
     /// How many networks these count like.
@@ -200,7 +223,7 @@ impl<T> Neighbours<T> {
     }
 
     fn size(&self) -> usize {
-        let most = self.waiting.values().map(VecDeque::len).max();
+        let most = self.waiting.values().map(Crowd::len).max();
         (most.unwrap_or(0) * MAX_WEIGHT).max(self.len)
     }
 
@@ -211,20 +234,20 @@ impl<T> Neighbours<T> {
         largest.map(|(network, _)| *network)
     }
 
-    fn push(&mut self, network: Network, entry: (u64, T)) {
+    fn push(&mut self, network: Network, peer: Peer, entry: (u64, T)) {
         let waiting = self.waiting.entry(network).or_default();
         if waiting.is_empty() {
             self.round.push_back(network);
         }
-        waiting.push_back(entry);
+        waiting.push(peer, entry);
         self.len += 1;
     }
 
-    /// Takes the oldest of the network at a place of the round, which then waits for its next turn.
+    /// Takes the next of the network at a place of the round, which then waits for its next turn.
     fn take(&mut self, at: usize) -> Option<T> {
         let network = self.round.remove(at)?;
         let waiting = self.waiting.get_mut(&network)?;
-        let (_, item) = waiting.pop_front()?;
+        let item = waiting.take()?;
         self.len -= 1;
         if waiting.is_empty() {
             self.waiting.remove(&network);
@@ -235,17 +258,13 @@ impl<T> Neighbours<T> {
     }
 
     fn remove(&mut self, network: Network, turn: u64) -> Option<T> {
-        let waiting = self.waiting.get_mut(&network)?;
-        let at = waiting
-            .binary_search_by_key(&turn, |(turn, _)| *turn)
-            .ok()?;
-        let (_, item) = waiting.remove(at)?;
+        let item = self.waiting.get_mut(&network)?.remove(turn)?;
         self.removed_of(network);
         Some(item)
     }
 
     fn pop_newest(&mut self, network: Network) -> Option<T> {
-        let (_, item) = self.waiting.get_mut(&network)?.pop_back()?;
+        let item = self.waiting.get_mut(&network)?.pop_newest()?;
         self.removed_of(network);
         Some(item)
     }
@@ -279,7 +298,7 @@ mod tests {
 
     fn fill(queue: &mut FairQueue<String>, network: Network, name: &str, count: usize) {
         for number in 0..count {
-            queue.push(network, format!("{name}{number}"));
+            queue.push(network, None, format!("{name}{number}"));
         }
     }
 
@@ -312,7 +331,7 @@ mod tests {
         fill(&mut queue, apart(1), "loud", 2048);
         assert_eq!(order(&mut queue, 100).len(), 100);
         fill(&mut queue, apart(2), "quiet", 2);
-        assert_eq!(queue.turns_until(apart(3)), 3);
+        assert_eq!(queue.turns_until(apart(3), None), 3);
         let next = order(&mut queue, 4);
         let place = |name: &str| next.iter().position(|item| item == name);
         assert!(
@@ -333,7 +352,7 @@ mod tests {
             let (from, _) = queue.take(|_| true).unwrap();
             if from == apart(2) {
                 again += 1;
-                queue.push(apart(2), format!("again{item}"));
+                queue.push(apart(2), None, format!("again{item}"));
             }
         }
         assert!((29..=31).contains(&again), "{again}");
@@ -378,7 +397,7 @@ mod tests {
         let mut queue = FairQueue::default();
         fill(&mut queue, apart(1), "loud", 5);
         fill(&mut queue, apart(2), "quiet", 2);
-        queue.push(apart(3), "new".to_owned());
+        queue.push(apart(3), None, "new".to_owned());
         assert_eq!(queue.drop_one(apart(3)).as_deref(), Some("loud4"));
         assert_eq!(queue.drop_one(apart(2)).as_deref(), Some("loud3"));
         assert_eq!(queue.drop_one(apart(2)).as_deref(), Some("loud2"));
@@ -395,8 +414,8 @@ mod tests {
     #[test]
     fn what_no_longer_waits_is_taken_out() {
         let mut queue = FairQueue::default();
-        let first = queue.push(apart(1), "first".to_owned());
-        let second = queue.push(apart(1), "second".to_owned());
+        let first = queue.push(apart(1), None, "first".to_owned());
+        let second = queue.push(apart(1), None, "second".to_owned());
         assert_eq!(queue.remove(apart(1), first).as_deref(), Some("first"));
         assert_eq!(queue.remove(apart(1), first), None);
         assert_eq!(queue.remove(apart(2), second), None);
@@ -411,7 +430,7 @@ mod tests {
         fill(&mut queue, apart(0), "held", 3000);
         for number in 0..2000_u32 {
             let [_, _, a, b] = number.to_be_bytes();
-            queue.push(network(&format!("11.{a}.{b}.1")), String::new());
+            queue.push(network(&format!("11.{a}.{b}.1")), None, String::new());
             let _ = order(&mut queue, 2);
         }
         assert!(queue.all.len() < 200, "{}", queue.all.len());

@@ -11,13 +11,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::queue::FairQueue;
+use super::{crowd::Peer, queue::FairQueue};
 use crate::network::Network;
 
-/// A network of which fewer requests wait than this is patient.
+/// A connection of which fewer requests wait than this is patient.
 const FEW: usize = 4;
 
-/// How long a request of a patient network waits at most.
+/// How long a request of a patient connection waits at most.
 const PATIENT: Duration = Duration::from_secs(5);
 
 /// How long any other request waits at most.
@@ -127,9 +127,13 @@ impl Lane {
     ///
     /// # Errors
     /// The request has to wait for too long, or others of more networks wait. Nothing was done.
-    pub(super) async fn enter(self: &Arc<Self>, network: Network) -> Result<Slot, NoSlot> {
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        network: Network,
+        peer: Peer,
+    ) -> Result<Slot, NoSlot> {
         let arrived = Instant::now();
-        let slot = match self.arrive(network) {
+        let slot = match self.arrive(network, peer) {
             Arrival::Slot(slot) => return Ok(slot),
             Arrival::Wait(waiting, patience) => waiting.within(patience).await,
             Arrival::Refused => None,
@@ -140,22 +144,33 @@ impl Lane {
         slot.ok_or(NoSlot)
     }
 
-    fn arrive(self: &Arc<Self>, network: Network) -> Arrival {
+    fn arrive(self: &Arc<Self>, network: Network, peer: Peer) -> Arrival {
         let mut state = self.lock();
         // Of those that wait, none may have a slot now: each was offered the last that was free.
         if state.at_work < self.bounds.slots && state.of(network) < self.bounds.of_network {
             return Arrival::Slot(state.begin(self, network));
         }
-        let waiting = state.queue.waiting(network);
-        let patience = if waiting < FEW { PATIENT } else { IMPATIENT };
-        if waiting >= MAX_OF_NETWORK || state.expected_wait(network, self.bounds) > patience {
+        let on_connection = state.queue.waiting_on(network, peer);
+        let patience = if on_connection < FEW {
+            PATIENT
+        } else {
+            IMPATIENT
+        };
+        let is_full = state.queue.waiting(network) >= MAX_OF_NETWORK;
+        if state.expected_wait(network, peer, self.bounds) > patience
+            || is_full && on_connection >= FEW
+        {
             return Arrival::Refused;
         }
         let (sender, slot) = oneshot::channel();
-        let turn = state.queue.push(network, sender);
-        let dropped = (state.queue.len() > self.bounds.queue())
-            .then(|| state.queue.drop_one(network))
-            .flatten();
+        let turn = state.queue.push(network, peer, sender);
+        let dropped = if is_full {
+            state.queue.drop_one_of(network)
+        } else if state.queue.len() > self.bounds.queue() {
+            state.queue.drop_one(network)
+        } else {
+            None
+        };
         drop(state);
         drop(dropped);
         let waiting = Waiting {
@@ -249,16 +264,16 @@ impl State {
         }
     }
 
-    /// Returns how long one more request of a network would wait, if those before it take as long as
+    /// Returns how long one more request of a connection would wait, if those before it take as long as
     /// the last ones did.
-    fn expected_wait(&self, network: Network, bounds: Bounds) -> Duration {
+    fn expected_wait(&self, network: Network, peer: Peer, bounds: Bounds) -> Duration {
         let wait = |turns: usize, slots: usize| {
             let turns = u32::try_from(turns).unwrap_or(u32::MAX);
             let slots = u32::try_from(slots.max(1)).unwrap_or(u32::MAX);
             self.held.saturating_mul(turns) / slots
         };
-        let in_turn = wait(self.queue.turns_until(network), bounds.slots);
-        let of_network = wait(self.queue.waiting(network) + 1, bounds.of_network);
+        let in_turn = wait(self.queue.turns_until(network, peer), bounds.slots);
+        let of_network = wait(self.queue.before(network, peer) + 1, bounds.of_network);
         in_turn.max(of_network)
     }
 }

@@ -35,7 +35,7 @@ impl Crowd {
 
     /// A request arrives. Returns how long it would wait at most, if it waits.
     fn arrive(&mut self, from: usize) -> Option<Duration> {
-        let arrival = self.lane.arrive(network(from));
+        let arrival = self.lane.arrive(network(from), None);
         let patience = match arrival {
             Arrival::Slot(slot) => {
                 self.working.push_back((from, slot));
@@ -118,6 +118,23 @@ fn sp_4_one_network_holds_a_part_of_the_slots() {
     crowd.finish();
     assert_eq!((crowd.at_work(8), crowd.at_work(1)), (1, 1));
     assert_eq!(crowd.lane.load(), (8, 0));
+}
+
+/// SP-4, OA-3: a neighbour behind the same address has the next slot but one, on a connection of its own.
+#[test]
+fn sp_4_a_loud_connection_keeps_no_neighbour_out() {
+    let mut crowd = Crowd::new(1, 1).takes(Duration::from_millis(30));
+    for _ in 0..300 {
+        crowd.arrive(1);
+    }
+    assert!(crowd.refused.len() > 200);
+    let peer = Some(std::net::SocketAddr::from(([10, 0, 1, 1], 7)));
+    let Arrival::Wait(mut neighbour, patience) = crowd.lane.arrive(network(1), peer) else {
+        panic!("it neither waits nor works");
+    };
+    assert_eq!(patience, PATIENT);
+    crowd.finish();
+    assert!(neighbour.slot.try_recv().is_ok());
 }
 
 /// SP-4: where all networks wait with one request each, one that was served a moment ago gives way.
@@ -214,7 +231,7 @@ fn the_time_of_a_request_is_learnt_from_those_that_end() {
 fn sp_4_who_is_gone_holds_neither_a_place_nor_a_slot() {
     let mut crowd = Crowd::new(1, 1);
     crowd.arrive(1);
-    let wait = |crowd: &Crowd, from| match crowd.lane.arrive(network(from)) {
+    let wait = |crowd: &Crowd, from| match crowd.lane.arrive(network(from), None) {
         Arrival::Wait(waiting, _) => waiting,
         Arrival::Slot(_) | Arrival::Refused => panic!("it does not wait"),
     };
@@ -237,9 +254,9 @@ fn sp_4_who_is_gone_holds_neither_a_place_nor_a_slot() {
 #[tokio::test]
 async fn sp_4_a_refusal_takes_a_moment() {
     let crowd = Crowd::new(1, 1).takes(Duration::from_secs(60));
-    let _slot = crowd.lane.enter(network(1)).await.ok();
+    let _slot = crowd.lane.enter(network(1), None).await.ok();
     let sent = Instant::now();
-    assert_eq!(crowd.lane.enter(network(2)).await.err(), Some(NoSlot));
+    assert_eq!(crowd.lane.enter(network(2), None).await.err(), Some(NoSlot));
     assert!(sent.elapsed() >= REFUSED_AFTER);
     assert!(REFUSED_AFTER + LATE < Duration::from_millis(100));
 }
