@@ -39,8 +39,8 @@ use crate::{
     config::{self, SmtpTls},
     db::TxFuture,
     mail::{
-        Composed, Composer, DeliveryAttempt, DeliveryOutcome, Draft, Email, EmailReference,
-        Observation, transport::Transport,
+        AttemptContext, Composed, Composer, DeliveryAttempt, DeliveryOutcome, Draft, Email,
+        EmailReference, Observation, transport::Transport,
     },
 };
 use smtp_sink::SmtpSink;

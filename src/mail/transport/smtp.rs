@@ -39,6 +39,9 @@ use crate::{
 /// The longest attempt, whatever is configured: a row is leased for 60 s, and composing before and
 /// recording after the attempt have to fit in as well.
 const MAX_ATTEMPT: Duration = Duration::from_secs(35);
+
+/// How many times as long as for the recipient the server may take for the message.
+const MESSAGE_PATIENCE: u32 = 4;
 /// The longest idle time of a connection. Servers close one after some minutes; we close it first.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 /// The most messages on one connection. Servers limit them.
@@ -124,7 +127,9 @@ impl SmtpClient {
             Ok(Err(attempt)) => return connection.quit_after(attempt).await,
             Ok(Ok(())) => {}
         }
-        match timeout_at(deadline, connection.send_message(message)).await {
+        // Longer: after the message an attempt that is given up may have sent the email.
+        let limit = deadline.min(Instant::now() + patience * MESSAGE_PATIENCE);
+        match timeout_at(limit, connection.send_message(message)).await {
             Err(_) => DeliveryAttempt::new(DeliveryOutcome::InDoubt, TIMED_OUT)
                 .observing(Observation::RecipientStalled),
             Ok(Err(attempt)) if attempt.outcome == DeliveryOutcome::InDoubt => attempt,

@@ -294,3 +294,34 @@ async fn g1_a_failure_while_composing_loses_nothing() {
     outbox.db.clock().advance(retry_delay(1));
     assert_eq!(outbox.attempt_once().await, DeliveryOutcome::Accepted);
 }
+
+/// A slot that is patient for a moment.
+struct Hurried;
+
+impl AttemptContext for Hurried {
+    fn patience(&self) -> Option<Duration> {
+        Some(Duration::from_millis(50))
+    }
+
+    fn note_relay_works(&self) {}
+}
+
+/// OA-7: a server that takes a recipient and then hangs holds a slot for a few times as long as one that
+/// hangs for the recipient, and not for the whole time-out.
+#[tokio::test]
+async fn oa_07_a_first_attempt_has_four_times_as_long_for_the_message() {
+    let outbox = TestOutbox::with_timeout(20).await;
+    let email = Email {
+        to: "stallafterdata@example.com".to_owned(),
+        subject: "Sign in".to_owned(),
+        text: "text".to_owned(),
+        html: "<p>html</p>".to_owned(),
+        locale: "en".to_owned(),
+    };
+    let began = Instant::now();
+    let attempt = outbox.transport.send(&email, &Hurried).await;
+    let took = began.elapsed();
+    assert_eq!(attempt.outcome, DeliveryOutcome::InDoubt);
+    let expected = Duration::from_millis(200)..Duration::from_secs(10);
+    assert!(expected.contains(&took), "{took:?}");
+}
