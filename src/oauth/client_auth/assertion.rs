@@ -55,9 +55,9 @@ pub(crate) enum AssertionError {
     /// The assertion is wrong; the reason for the log.
     #[error("{0}")]
     Invalid(&'static str),
-    /// It cannot be told yet whether the assertion is right or new. After this time the client may send
+    /// It is not known yet whether the assertion is right or new. After this time the client may send
     /// another one.
-    #[error("it cannot be told yet whether the assertion is right or new")]
+    #[error("it is not known yet whether the assertion is right or new")]
     RetryLater(Duration),
     #[error(transparent)]
     Infra(#[from] InfraError),
