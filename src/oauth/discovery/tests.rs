@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use poem::{Endpoint as _, EndpointExt as _, IntoResponse as _};
+
 use super::*;
+use crate::{key::Keys, oauth::test_app::TestApp, secret::MasterKeys};
 
 fn document_with(change: impl FnOnce(&mut Reloadable)) -> Value {
     let mut config = Reloadable::default();
@@ -89,4 +92,25 @@ fn di_16_di_17_languages_are_in_canonical_case_and_only_configured_addresses_are
     });
     assert_eq!(document["service_documentation"], "https://docs.example/");
     assert_eq!(document["op_policy_uri"], "https://example/policy");
+}
+
+/// SP-6: an application that reads the key set right after the first start finds every key in it, although
+/// the RS256 key is made in the background.
+#[tokio::test]
+async fn sp_6_the_key_set_waits_for_the_first_rs256_key() {
+    let test_app = TestApp::new().await;
+    test_app.sql("DELETE FROM signing_keys").await;
+    let masters = MasterKeys::new([7; 32], []);
+    let keys = Keys::open_for_service(&test_app.app.db, &masters).await;
+    let app = App {
+        keys: keys.unwrap(),
+        ..test_app.app.clone()
+    };
+    let response = jwks.data(app).call(Request::default()).await.unwrap();
+    let body = response.into_response().into_body().into_vec().await;
+    let set: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    let keys = set["keys"].as_array().unwrap().iter();
+    let mut algs: Vec<&str> = keys.filter_map(|key| key["alg"].as_str()).collect();
+    algs.sort_unstable();
+    assert_eq!(algs, ["ES256", "RS256"], "{set}");
 }

@@ -5,7 +5,6 @@ mod authorize;
 mod claims;
 mod connected;
 mod consent;
-mod first_start;
 mod flood;
 mod interop;
 mod look;

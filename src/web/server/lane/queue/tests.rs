@@ -71,6 +71,20 @@ fn sp_4_asking_again_at_once_gives_no_advantage() {
     assert!((29..=31).contains(&again), "{again}");
 }
 
+/// SP-4: a network that may have no turn, because it holds its part of the slots, saves none up.
+#[test]
+fn sp_4_a_network_that_was_passed_over_has_one_turn_of_two_again() {
+    let mut queue = FairQueue::default();
+    fill(&mut queue, apart(1), "held", 20);
+    fill(&mut queue, apart(2), "other", 40);
+    for _ in 0..20 {
+        let _ = queue.take(|network| network != apart(1));
+    }
+    let next = order(&mut queue, 10);
+    let held = next.iter().filter(|item| item.starts_with("held")).count();
+    assert!((4..=6).contains(&held), "{next:?}");
+}
+
 /// A whole /24 or /48 is worth eight networks, however many of its addresses wait.
 #[test]
 fn sp_4_a_prefix_counts_like_eight_networks() {
