@@ -106,7 +106,7 @@ async fn oa_16_emails_without_a_ceiling_are_seen() {
     is_seen(measured, &ceiling::bounds(), "emails in a minute");
 }
 
-/// OA-16, OA-12: a service that trusts whoever forwards an address.
+/// OA-16, OA-12: a service that trusts every caller that forwards an address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oa_16_claimed_networks_are_seen() {
     let off = |options: Options| options.set("server.trusted_proxies", "[\"127.0.0.0/8\"]");

@@ -1,5 +1,5 @@
 //! OA-12: a proxy that `server.trusted_proxies` does not name, or a stranger who plays one: a forwarded
-//! address from it is worth nothing, and the operator is told.
+//! address from it is worth nothing, and the operator gets to know.
 
 use testkit::{
     entree::{Backend, Options},
@@ -60,7 +60,7 @@ pub(crate) async fn unnamed(
     })
 }
 
-/// What the operator is not told, or is told too often.
+/// What does not reach the operator, or reaches the operator too often.
 async fn silence(stage: &Stage) -> Vec<String> {
     let mut wrong = Vec::new();
     let (_, readiness) = stage.readyz().await;

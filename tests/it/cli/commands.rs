@@ -96,7 +96,7 @@ async fn od_2_migrations_are_undone_only_without_instances_and_with_consent_on_s
     undoing(Backend::Servers).await;
 }
 
-/// Listing is told from changing: without a database all migrations are pending, and no file is made.
+/// Listing differs from changing: without a database all migrations are pending, and no file is made.
 #[test]
 fn migrate_status_makes_no_database() {
     let folder = Folder::with(
