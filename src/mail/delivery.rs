@@ -79,7 +79,7 @@ impl DeliveryAttempt {
 /// What an attempt is given, and whom it informs, while it runs.
 pub trait AttemptContext: Sync {
     /// Returns how long the server may take from the recipient to the message, if that is limited
-    /// beyond the time-out, and a few times as long for the message.
+    /// beyond the time-out, and twice as long for the message.
     fn patience(&self) -> Option<Duration>;
 
     /// Notes that the mail server has replied to MAIL: it works, whatever becomes of the recipient.
