@@ -54,14 +54,14 @@ impl Flood {
     fn request(self, host: &str, number: usize) -> (hyper::Request<()>, String) {
         let (path, content_type, body) = match self {
             Self::Emails if number.is_multiple_of(2) => {
-                let email = format!("nobody-{number}@nowhere.test");
+                let email = format!("made-up-{number}@nowhere.test");
                 let body = new_login(CLIENT, &email).to_string();
                 ("/api/v1/auth/magic-link/request", JSON, body)
             }
             Self::Emails => (
                 "/login/email",
                 FORM,
-                "email=nobody%40nowhere.test".to_owned(),
+                "email=made-up%40nowhere.test".to_owned(),
             ),
             Self::Tokens => {
                 let body = format!(

@@ -158,7 +158,7 @@ async fn od_04_errors_for_client_software_lead_to_their_reason(test_app: TestApp
     };
     for (form, expected) in [
         (
-            "client_id=nobody&grant_type=authorization_code",
+            "client_id=unknown&grant_type=authorization_code",
             "unknown_client",
         ),
         ("grant_type=authorization_code", "invalid_request"),
