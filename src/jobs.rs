@@ -76,6 +76,7 @@ impl Jobs {
             transport,
             handover: Arc::clone(&app.outbox),
             concurrency: config.mail.concurrency,
+            waiting_connections: config.mail.waiting_connections,
             ceiling: CeilingSettings {
                 least: config.mail.ceiling_per_minute,
                 times_normal: config.mail.ceiling_times_normal,

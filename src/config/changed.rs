@@ -29,7 +29,7 @@ changed_keys! {
         url, prefix, max_bytes, ca_file, client_cert_file, client_key_file
     }
     mail: Mail "mail." {
-        transport, host, port, tls, ca_file, username, password, from, concurrency, ceiling_per_minute,
+        transport, host, port, tls, ca_file, username, password, from, concurrency, waiting_connections, ceiling_per_minute,
         ceiling_times_normal, timeout_seconds
     }
     telemetry: Telemetry "telemetry." { format, otlp_endpoint, traces_per_mille }

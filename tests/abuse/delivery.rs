@@ -9,10 +9,13 @@ use crate::{
     crowd::{Crowd, flood, network},
     figures::report,
     judge::{Bounds, Left, Measured, judge},
-    people::{Person, Way, all_sign_in, names},
+    people::{Person, Way, all_sign_in, names, own_network},
     size,
     stage::{BOTH, Stage},
 };
+
+/// How often each owner of a domain requests an email.
+const EMAILS_OF_OWNER: usize = 4;
 
 /// A domain whose server hangs, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,45 @@ impl Hanging {
             }
         }
     }
+}
+
+/// Lets users with mailboxes at domains of their own request emails on their devices, once the servers of
+/// these domains hang after each email.
+pub(crate) async fn own_domains(
+    backend: Backend,
+    change: impl FnOnce(Options) -> Options,
+) -> Option<Measured> {
+    let stage = Stage::start(backend, change).await?;
+    let people = Person::crowd(&stage, &Way::ALL, size(2, 5)).await;
+    let count = size(48, 100);
+    let mut owners = Vec::new();
+    for number in 0..count {
+        let address = format!("owner@own-{number}.test");
+        let owner = Person::ready(&stage, Way::App, &address, own_network(&stage)).await;
+        stage
+            .post
+            .fault(&address, Some(Fault::Stall))
+            .expect("a fault");
+        owners.push(owner);
+    }
+    flood(count * EMAILS_OF_OWNER, async |number| {
+        owners[number % count].request_email(&stage).await;
+    })
+    .await;
+    let innocents = all_sign_in(&stage, people).await;
+    Some(Measured {
+        attack: "OA-7, emails of users to domains of their own that hang".to_owned(),
+        back_end: stage.back_end(),
+        networks: count,
+        requests: count * EMAILS_OF_OWNER,
+        innocents,
+        peak_mib: stage.peak_mib(),
+        left: Left {
+            count: stage.rows("mail_outbox").await,
+            of: "emails waiting",
+        },
+        faults: stage.faults(),
+    })
 }
 
 /// Requests emails for which a server hangs.
@@ -84,6 +126,15 @@ pub(crate) fn bounds() -> Bounds {
     }
 }
 
+pub(crate) fn own_domains_bounds() -> Bounds {
+    Bounds {
+        networks: 48,
+        requests: 192,
+        left: 400,
+        ..bounds()
+    }
+}
+
 async fn attack(hanging: Hanging) {
     let mut wrong = Vec::new();
     for backend in BOTH {
@@ -104,6 +155,19 @@ async fn oa_7_a_slow_domain_delays_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oa_7_made_up_recipients_delay_no_real_one_of_their_domain() {
     attack(Hanging::UnknownRecipients).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oa_7_users_whose_own_domains_hang_delay_no_other() {
+    let mut wrong = Vec::new();
+    for backend in BOTH {
+        let Some(measured) = own_domains(backend, |options| options).await else {
+            return;
+        };
+        report(&measured);
+        wrong.extend(judge(&measured, &own_domains_bounds()).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// OA-10: the spellings of one mailbox share its budgets.

@@ -14,6 +14,7 @@ use testkit::{browser::Browser, mail::Mail, oidc::Client, page::Page};
 use tokio::{sync::Mutex, task::JoinSet};
 
 use crate::{
+    crowd::new_login,
     judge::{Outcome, within},
     stage::{CALLBACK, CLIENT, Stage},
 };
@@ -266,6 +267,15 @@ impl Person {
         let (status, started) = self.call(stage, "request", new).await;
         assert_eq!(status, 202, "{started}");
         (seen, started)
+    }
+
+    /// Requests an email in the app, and leaves it at that.
+    pub(crate) async fn request_email(&self, stage: &Stage) {
+        let client = Client::new(&stage.service.url, CLIENT, CALLBACK);
+        let mut new = new_login(CLIENT, &self.address);
+        new["code_challenge"] = client.challenge().into();
+        new["device_secret"] = self.device_secret.clone().into();
+        self.call(stage, "request", new).await;
     }
 
     async fn call(&self, stage: &Stage, action: &str, body: Value) -> (u16, Value) {

@@ -277,6 +277,7 @@ impl TestApp {
             transport: self.transport.clone(),
             handover: Arc::clone(&self.app.outbox),
             concurrency: 4,
+            waiting_connections: 16,
             ceiling: CeilingSettings {
                 least: 1_000_000,
                 times_normal: 20,

@@ -234,6 +234,7 @@ fn start_worker(app: &TestApp) -> (oneshot::Sender<()>, JoinHandle<()>) {
         transport: app.transport.clone(),
         handover: Arc::clone(&app.app.outbox),
         concurrency: 8,
+        waiting_connections: 32,
         ceiling: CeilingSettings {
             least: 1_000_000,
             times_normal: 20,

@@ -12,6 +12,11 @@ use crate::config::{
 pub(super) fn check(mail: &Mail, mode: &Mode, section: &mut Section<'_>) {
     section.range(mail.concurrency as u64, 1..=256, "concurrency");
     section.range(
+        mail.waiting_connections as u64,
+        0..=1024,
+        "waiting_connections",
+    );
+    section.range(
         mail.ceiling_per_minute.into(),
         1..=1_000_000,
         "ceiling_per_minute",

@@ -173,6 +173,8 @@ pub struct Mail {
     pub from: String,
     /// How many emails are sent at the same time.
     pub concurrency: usize,
+    /// How many more connections may wait for the servers of slow recipients.
+    pub waiting_connections: usize,
     /// The lowest ceiling of emails a minute. Beyond the ceiling only people who are known here get
     /// their email at once.
     pub ceiling_per_minute: u32,
@@ -194,6 +196,7 @@ impl Default for Mail {
             password: Text::default(),
             from: String::new(),
             concurrency: 8,
+            waiting_connections: 32,
             ceiling_per_minute: 600,
             ceiling_times_normal: 20,
             timeout_seconds: 20,

@@ -16,6 +16,11 @@
 //! Within its tier a domain has a quarter, and beyond it what others leave if it is proven: up to
 //! three quarters, or half for strangers while it stalls.
 //!
+//! An attempt that has waited for the server of its recipient for half a second gives its slot back and
+//! waits in a place beside the slots, while there are some: of these, too, strangers leave half to
+//! known people, and slow emails have none. So users with domains of their own that stop to respond
+//! hold connections, and not the slots of others. While many wait, first attempts have less time.
+//!
 //! - `domain` knows how a domain responds, and when its circuit breaker opens.
 //! - `relay` is the circuit breaker of our own mail server, which serves all domains.
 //! - `state` is what a worker remembers; `round` counts the slots while one look chooses.
@@ -37,7 +42,7 @@ pub(super) use self::state::DueEmail;
 use self::{
     domain::Recipient,
     round::{Cap, Round},
-    state::SharesState,
+    state::{SharesState, Space},
 };
 use crate::{
     clock::{Clock, Time},
@@ -67,7 +72,7 @@ pub(super) enum Consequence {
 /// The slots of one worker. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Shares {
-    slots: usize,
+    space: Space,
     clock: Clock,
     state: Arc<Mutex<SharesState>>,
 }
@@ -84,9 +89,11 @@ pub(super) struct Slot {
 }
 
 impl Shares {
-    pub(super) fn new(slots: usize, clock: Clock) -> Self {
+    /// `waiting` is the number of places beside the slots.
+    pub(super) fn new(slots: usize, waiting: usize, clock: Clock) -> Self {
+        let slots = slots.max(1);
         Self {
-            slots: slots.max(1),
+            space: Space { slots, waiting },
             clock,
             state: Arc::default(),
         }
@@ -94,15 +101,16 @@ impl Shares {
 
     /// How many slots there are.
     pub(super) const fn slots(&self) -> usize {
-        self.slots
+        self.space.slots
     }
 
     /// Returns how many of the free slots may be used, by the breaker of our mail server: all while
     /// it works, none while it does not, and one for an email that probes.
     pub(super) fn usable(&self, free: usize) -> usize {
+        let now = self.clock.now();
         let state = self.state();
-        if state.in_flight() < (self.slots / 2).max(1) {
-            state.relay.usable(free, self.clock.now())
+        if state.held(self.space, now).total() < (self.space.slots / 2).max(1) {
+            state.relay.usable(free, now)
         } else {
             state.relay.usable_without_probe(free)
         }
@@ -120,7 +128,7 @@ impl Shares {
     /// quarter of the slots for each domain, then what proven domains may have beyond it.
     pub(super) fn choose(&self, due: &[DueEmail], free: usize) -> Choice {
         let state = self.state();
-        let mut round = Round::new(self.slots, &state, self.clock.now());
+        let mut round = Round::new(self.space, &state, self.clock.now());
         let mut choice = Choice::default();
         let mut left: Vec<&DueEmail> = due.iter().collect();
         for cap in [Cap::Quarter, Cap::BeyondIfProven] {
@@ -142,15 +150,16 @@ impl Shares {
         choice
     }
 
-    /// Returns how many slots attempts have.
-    pub(super) fn in_flight(&self) -> usize {
-        self.state().in_flight()
+    /// Returns how many slots are free.
+    pub(super) fn free(&self) -> usize {
+        let held = self.state().held(self.space, self.clock.now());
+        self.space.slots.saturating_sub(held.total())
     }
 
     /// Takes a slot for an email for which nothing has to wait: our mail server works, a slot is free,
     /// and the email may have it.
     pub(super) fn take_if_free(&self, email: &DueEmail) -> Option<Slot> {
-        let free = self.slots.saturating_sub(self.in_flight());
+        let free = self.free();
         let usable = self.state().relay.usable_without_probe(free);
         let choice = self.choose(std::slice::from_ref(email), usable);
         (!choice.picked.is_empty()).then(|| self.take(email))
@@ -169,7 +178,7 @@ impl Shares {
         state.relay.note_attempt(now);
         let domain = state.domains.entry(email.domain.clone()).or_default();
         domain.begin(number, recipient, now);
-        let patience = state.patience(email, recipient, now);
+        let patience = state.patience(email, recipient, self.space, now);
         drop(state);
         Slot {
             shares: self.clone(),
@@ -271,7 +280,13 @@ impl AttemptContext for Slot {
 
     fn note_relay_works(&self) {
         let now = self.shares.clock.now();
-        if self.shares.state().relay.works(now) {
+        let mut state = self.shares.state();
+        if let Some(domain) = state.domains.get_mut(&self.domain) {
+            domain.note_relay_replied(self.number);
+        }
+        let was_open = state.relay.works(now);
+        drop(state);
+        if was_open {
             tracing::info!("the mail server responds again");
         }
     }

@@ -210,6 +210,7 @@ impl TestOutbox {
             transport: self.transport.clone(),
             handover: Arc::clone(&self.handover),
             concurrency: 8,
+            waiting_connections: 32,
             ceiling: *self.ceiling.lock().unwrap(),
             drain: Duration::from_secs(3),
         };
@@ -305,7 +306,7 @@ fn dispatcher(db: &Db, owner: Uuid, slots: usize) -> Dispatcher {
             least: 600_000,
             times_normal: 20,
         })),
-        shares: Shares::new(slots, db.clock().clone()),
+        shares: Shares::new(slots, 32, db.clock().clone()),
         queue: DueQueue::default(),
     }
 }

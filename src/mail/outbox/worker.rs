@@ -27,6 +27,8 @@ use crate::{
 
 /// How often the worker polls: another instance may have queued an email, or a retry may be due.
 const POLL: Duration = Duration::from_secs(1);
+/// How often it looks for a free slot while all are held: an attempt that waits long gives its slot back.
+const SLOT_POLL: Duration = Duration::from_millis(250);
 /// The longest pause while the database is unavailable.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
@@ -39,6 +41,8 @@ pub struct Worker {
     pub handover: Arc<Handover>,
     /// How many emails are tried at the same time.
     pub concurrency: usize,
+    /// How many more may wait for the servers of slow recipients.
+    pub waiting_connections: usize,
     pub ceiling: CeilingSettings,
     /// How long a stop waits for the attempts in progress.
     pub drain: Duration,
@@ -93,7 +97,8 @@ struct Rounds {
 impl Rounds {
     fn new(worker: Worker) -> Self {
         let owner = secret::public_id();
-        let shares = Shares::new(worker.concurrency, worker.db.clock().clone());
+        let (slots, waiting) = (worker.concurrency, worker.waiting_connections);
+        let shares = Shares::new(slots, waiting, worker.db.clock().clone());
         let ceiling = Arc::new(Ceiling::new(worker.ceiling));
         Self {
             owner,
@@ -122,8 +127,7 @@ impl Rounds {
     /// Tries what is due, as far as there are slots.
     async fn look(&mut self) -> Found {
         self.reap();
-        let taken = self.shares.in_flight().max(self.attempts.len());
-        let free = self.shares.slots().saturating_sub(taken);
+        let free = self.shares.free();
         let leased = match self.lease(free).await {
             Ok(leased) => leased,
             Err(error) => return Found::Outage(self.outage.next_pause(&error)),
@@ -160,9 +164,14 @@ impl Rounds {
             Found::MoreThanSlots => (None, true),
             Found::Outage(pause) => (Some(pause), false),
         };
-        let mut pausing = pin!(sleep(pause.unwrap_or(POLL)));
+        let poll = if self.shares.free() == 0 {
+            SLOT_POLL
+        } else {
+            POLL
+        };
+        let mut pausing = pin!(sleep(pause.unwrap_or(poll)));
         loop {
-            let is_full = self.attempts.len() >= self.shares.slots();
+            let is_full = self.shares.free() == 0;
             tokio::select! {
                 // Only time helps during an outage: a notification must not turn it into a busy loop.
                 () = &mut pausing => return,

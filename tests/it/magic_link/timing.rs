@@ -194,6 +194,7 @@ async fn a_3_a_request_waits_for_no_mail_server() {
         transport: test_app.transport.clone(),
         handover: Arc::clone(&test_app.app.outbox),
         concurrency: 8,
+        waiting_connections: 32,
         ceiling: CeilingSettings {
             least: 1_000_000,
             times_normal: 20,

@@ -17,6 +17,9 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(30);
 pub(super) const STALL_COUNTS: Duration = Duration::from_secs(600);
 /// How long an accepted email outweighs stalls.
 pub(super) const ACCEPTANCE_COUNTS: Duration = Duration::from_secs(600);
+/// How long an attempt has a slot to itself. Afterwards it may wait for the recipient's server beside
+/// the slots.
+pub(super) const HOLDS_SLOT_FOR: Duration = Duration::from_millis(500);
 /// How long an attempt may last before it counts as a stall of the domain.
 const OVERDUE: Duration = Duration::from_secs(5);
 /// How far back a failure of our mail server explains stalls: longer than the longest attempt.
@@ -71,6 +74,14 @@ struct Attempt {
     started: Time,
     tier: Tier,
     group: Group,
+    /// Our mail server has replied: what follows depends on the recipient's.
+    relay_replied: bool,
+}
+
+impl Attempt {
+    fn waits_for_recipient(&self, now: Time) -> bool {
+        self.relay_replied && now.since(self.started) >= HOLDS_SLOT_FOR
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,6 +103,12 @@ impl DomainState {
 
     pub(super) fn in_flight_of_tier(&self, tier: Tier) -> usize {
         self.attempts.iter().filter(|one| one.tier == tier).count()
+    }
+
+    /// How many attempts of a tier have waited long for the recipient's server.
+    pub(super) fn waiting_of_tier(&self, tier: Tier, now: Time) -> usize {
+        let of_tier = self.attempts.iter().filter(|one| one.tier == tier);
+        of_tier.filter(|one| one.waits_for_recipient(now)).count()
     }
 
     pub(super) fn in_flight_of_group(&self, group: Group) -> usize {
@@ -170,7 +187,15 @@ impl DomainState {
             started: now,
             tier,
             group: Group::of(tier, recipient),
+            relay_replied: false,
         });
+    }
+
+    pub(super) fn note_relay_replied(&mut self, number: u64) {
+        let mut attempts = self.attempts.iter_mut();
+        if let Some(attempt) = attempts.find(|one| one.number == number) {
+            attempt.relay_replied = true;
+        }
     }
 
     pub(super) fn end(&mut self, number: u64) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     domain::{DomainState, Group, Tier},
-    state::{DueEmail, SharesState},
+    state::{DueEmail, HeldSlots, SharesState, Space},
 };
 use crate::clock::Time;
 
@@ -22,26 +22,18 @@ pub(super) struct Round<'a> {
     state: &'a SharesState,
     unknown: DomainState,
     added: HashMap<(String, Group), usize>,
-    slow: usize,
-    new: usize,
-    usual: usize,
+    held: HeldSlots,
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(slots: usize, state: &'a SharesState, now: Time) -> Self {
-        let in_flight = |tier| {
-            let of_domain = |domain: &DomainState| domain.in_flight_of_tier(tier);
-            state.domains.values().map(of_domain).sum()
-        };
+    pub(super) fn new(space: Space, state: &'a SharesState, now: Time) -> Self {
         Self {
-            slots,
+            slots: space.slots,
             now,
             state,
             unknown: DomainState::default(),
             added: HashMap::new(),
-            slow: in_flight(Tier::Slow),
-            new: in_flight(Tier::New),
-            usual: in_flight(Tier::Usual),
+            held: state.held(space, now),
         }
     }
 
@@ -56,9 +48,9 @@ impl<'a> Round<'a> {
         if !has_room || self.is_held(email) {
             return false;
         }
-        self.slow += usize::from(tier == Tier::Slow);
-        self.new += usize::from(tier == Tier::New);
-        self.usual += usize::from(tier == Tier::Usual);
+        self.held.slow += usize::from(tier == Tier::Slow);
+        self.held.new += usize::from(tier == Tier::New);
+        self.held.usual += usize::from(tier == Tier::Usual);
         *self.added.entry((email.domain.clone(), group)).or_default() += 1;
         true
     }
@@ -121,10 +113,13 @@ impl<'a> Round<'a> {
 
     /// Whether a tier leaves the next ones their quarters.
     fn has_room(&self, tier: Tier) -> bool {
-        let is_below_half = self.slow + self.new < self.part(2);
-        let leaves_a_quarter = self.slow + self.new + self.usual < self.part(3);
+        let HeldSlots {
+            slow, new, usual, ..
+        } = self.held;
+        let is_below_half = slow + new < self.part(2);
+        let leaves_a_quarter = slow + new + usual < self.part(3);
         match tier {
-            Tier::Slow => self.slow < self.part(1) && is_below_half && leaves_a_quarter,
+            Tier::Slow => slow < self.part(1) && is_below_half && leaves_a_quarter,
             Tier::New => is_below_half && leaves_a_quarter,
             Tier::Usual => leaves_a_quarter,
             Tier::Known => true,

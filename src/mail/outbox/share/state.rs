@@ -9,7 +9,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    domain::{DomainState, Recipient},
+    domain::{DomainState, Recipient, Tier},
     relay::Relay,
 };
 use crate::clock::Time;
@@ -22,6 +22,8 @@ const TIMES_USUAL: u32 = 8;
 /// the time-out at its next attempt, in the tier of slow emails.
 pub(super) const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const LEAST_PATIENCE_STALLING: Duration = Duration::from_secs(2);
+/// The most that it may take while many attempts wait, unless twice the usual duration is more.
+pub(super) const MOST_PATIENCE_CROWDED: Duration = Duration::from_secs(5);
 
 /// An email that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,29 @@ pub(crate) struct DueEmail {
     /// It is for a person who is known here.
     pub(crate) is_known: bool,
     pub(crate) give_up_at: Time,
+}
+
+/// How many slots a worker has, and how many places beside them for attempts that wait for the server of
+/// their recipient.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Space {
+    pub(super) slots: usize,
+    pub(super) waiting: usize,
+}
+
+/// How many slots the attempts of each tier hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeldSlots {
+    pub(super) slow: usize,
+    pub(super) new: usize,
+    pub(super) usual: usize,
+    known: usize,
+}
+
+impl HeldSlots {
+    pub(super) const fn total(self) -> usize {
+        self.slow + self.new + self.usual + self.known
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,25 +83,70 @@ impl SharesState {
         }
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.domains.values().map(DomainState::in_flight).sum()
+    /// Returns how many slots attempts hold. One that waits for the server of its recipient holds a
+    /// place beside them instead, while there are some: those for strangers have at most a quarter of
+    /// the places in each of their tiers, and slow emails have none.
+    pub(super) fn held(&self, space: Space, now: Time) -> HeldSlots {
+        let slots_and_places = |tier, most: usize| {
+            let domains = self.domains.values();
+            let (all, waiting) = domains.fold((0, 0), |(all, waiting), domain| {
+                let of_domain = domain.waiting_of_tier(tier, now);
+                (all + domain.in_flight_of_tier(tier), waiting + of_domain)
+            });
+            let places = waiting.min(most);
+            (all - places, places)
+        };
+        let (slow, _) = slots_and_places(Tier::Slow, 0);
+        let (new, of_new) = slots_and_places(Tier::New, space.waiting / 4);
+        let (usual, of_usual) = slots_and_places(Tier::Usual, space.waiting / 4);
+        let (known, _) = slots_and_places(Tier::Known, space.waiting - of_new - of_usual);
+        HeldSlots {
+            slow,
+            new,
+            usual,
+            known,
+        }
     }
 
+    /// Returns whether attempts that wait for the servers of their recipients would fill half of the slots.
+    fn is_crowded(&self, space: Space, now: Time) -> bool {
+        let tiers = [Tier::Slow, Tier::New, Tier::Usual, Tier::Known];
+        let of_domain = |domain: &DomainState| {
+            tiers
+                .map(|tier| domain.waiting_of_tier(tier, now))
+                .iter()
+                .sum::<usize>()
+        };
+        let waiting: usize = self.domains.values().map(of_domain).sum();
+        waiting > 0 && waiting >= space.slots / 2
+    }
+
+    /// Returns how long the server may take for the recipient, if less than the time-out: at a first
+    /// attempt, so much more than usual, and less where the domain stalls or many attempts wait.
     pub(super) fn patience(
         &self,
         email: &DueEmail,
         recipient: Recipient,
+        space: Space,
         now: Time,
     ) -> Option<Duration> {
         let state = self.domains.get(&email.domain)?;
         let usual = state.usual().or(self.usual)?;
-        let least = if state.is_stalling(now) {
+        if email.is_retry || state.has_stalled(recipient, now) {
+            return None;
+        }
+        let is_crowded = self.is_crowded(space, now);
+        let least = if is_crowded || state.is_stalling(now) {
             LEAST_PATIENCE_STALLING
         } else {
             LEAST_PATIENCE
         };
-        let is_first = !email.is_retry && !state.has_stalled(recipient, now);
-        is_first.then(|| (usual * TIMES_USUAL).max(least))
+        let patience = (usual * TIMES_USUAL).max(least);
+        if !is_crowded {
+            return Some(patience);
+        }
+        let of_all = self.usual.unwrap_or(usual);
+        Some(patience.min((of_all * 2).max(MOST_PATIENCE_CROWDED)))
     }
 
     pub(super) fn make_space(&mut self) {

@@ -1,6 +1,6 @@
 use super::{
-    domain::{ACCEPTANCE_COUNTS, MAX_STALLS, OPEN_FOR, STALL_COUNTS},
-    state::{LEAST_PATIENCE, LEAST_PATIENCE_STALLING, MAX_DOMAINS},
+    domain::{ACCEPTANCE_COUNTS, HOLDS_SLOT_FOR, MAX_STALLS, OPEN_FOR, STALL_COUNTS},
+    state::{LEAST_PATIENCE, LEAST_PATIENCE_STALLING, MAX_DOMAINS, MOST_PATIENCE_CROWDED},
     *,
 };
 
@@ -14,7 +14,7 @@ impl Slots {
     fn new() -> Self {
         let clock = Clock::default();
         Self {
-            shares: Shares::new(8, clock.clone()),
+            shares: Shares::new(8, 8, clock.clone()),
             clock,
         }
     }
@@ -285,6 +285,93 @@ fn oa_07_an_attempt_that_lasts_long_shows_that_a_domain_stalls() {
     assert!(!slots.shares.is_stalling("a.example"));
     slots.clock.advance(LEAST_PATIENCE);
     assert!(slots.shares.is_stalling("a.example"));
+}
+
+/// Emails for known people, one at each of so many domains that have accepted one before.
+fn known_at_own_domains(slots: &Slots, from: usize, count: usize) -> Vec<DueEmail> {
+    let domains = (from..from + count).map(|n| format!("own{n}.example"));
+    let prove = |domain: String| {
+        slots.prove(&domain);
+        email(&format!("known@{domain}"))
+    };
+    domains.map(prove).collect()
+}
+
+#[test]
+fn oa_07_attempts_that_wait_for_the_recipients_server_give_their_slots_back() {
+    let slots = Slots::new();
+    let first = slots.start(&known_at_own_domains(&slots, 0, 9));
+    assert_eq!((first.len(), slots.shares.free()), (8, 0));
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    assert_eq!(slots.shares.free(), 0, "the mail server has not replied");
+    first.iter().for_each(|(_, slot)| slot.note_relay_works());
+    assert_eq!(slots.shares.free(), 8);
+    let second = slots.start(&known_at_own_domains(&slots, 9, 9));
+    assert_eq!((second.len(), slots.shares.free()), (8, 0));
+    second.iter().for_each(|(_, slot)| slot.note_relay_works());
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    assert_eq!(slots.shares.free(), 0, "eight places beside them are taken");
+    drop(first);
+    assert_eq!(slots.shares.free(), 8);
+}
+
+#[test]
+fn oa_07_strangers_leave_half_of_the_places_beside_the_slots_and_slow_emails_have_none() {
+    let slots = Slots::new();
+    slots.prove("proven.example");
+    slots.stall("known-slow@slow.example");
+    let waiting = |emails: &[DueEmail]| {
+        let started = slots.start(emails);
+        started.iter().for_each(|(_, slot)| slot.note_relay_works());
+        slots.clock.advance(HOLDS_SLOT_FOR);
+        started
+    };
+    let slow = waiting(&[email("known-slow@slow.example")]);
+    assert_eq!((slow.len(), slots.shares.free()), (1, 7), "slow");
+    let new = due(&[("a.example", 1), ("b.example", 1), ("c.example", 1)]);
+    let new = waiting(&new);
+    assert_eq!(
+        (new.len(), slots.shares.free()),
+        (3, 6),
+        "new: two places of eight"
+    );
+    let usual = waiting(&due(&[("proven.example", 9)]));
+    assert_eq!(
+        (usual.len(), slots.shares.free()),
+        (4, 4),
+        "usual: two more"
+    );
+    let known = waiting(&known_at_own_domains(&slots, 0, 4));
+    assert_eq!(
+        (known.len(), slots.shares.free()),
+        (4, 4),
+        "known: the other four"
+    );
+}
+
+#[test]
+fn oa_07_first_attempts_have_less_time_while_many_wait() {
+    let slots = Slots::new();
+    let people = known_at_own_domains(&slots, 0, 5);
+    let slow = email("known@slow.example");
+    slots
+        .shares
+        .take(&slow)
+        .record(&accepted(), Duration::from_secs(3));
+    let waits = slots.start(&people[..4]);
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    let patience = |email| slots.shares.take(email).patience();
+    assert_eq!(patience(&people[4]), Some(LEAST_PATIENCE));
+    assert_eq!(
+        patience(&slow),
+        Some(Duration::from_secs(24)),
+        "usual there"
+    );
+    waits.iter().for_each(|(_, slot)| slot.note_relay_works());
+    assert_eq!(patience(&people[4]), Some(LEAST_PATIENCE_STALLING));
+    assert_eq!(patience(&slow), Some(MOST_PATIENCE_CROWDED));
+    drop(waits);
+    assert_eq!(patience(&people[4]), Some(LEAST_PATIENCE));
 }
 
 #[test]
