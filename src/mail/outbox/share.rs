@@ -18,7 +18,7 @@
 //!
 //! An attempt that has waited for the server of its recipient for half a second gives its slot back and
 //! waits in a place beside the slots, while there are some: of these, too, strangers leave half to
-//! known people, and slow emails have none. So users with domains of their own that stop to respond
+//! known people, and slow emails have none. Until it ends no other email for its recipient is tried. So users with domains of their own that stop to respond
 //! hold connections, and not the slots of others. While many wait, first attempts have less time.
 //!
 //! - `domain` knows how a domain responds, and when its circuit breaker opens.

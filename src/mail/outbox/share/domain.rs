@@ -71,6 +71,7 @@ enum Standing {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     number: u64,
+    recipient: u64,
     started: Time,
     tier: Tier,
     group: Group,
@@ -109,6 +110,13 @@ impl DomainState {
     pub(super) fn waiting_of_tier(&self, tier: Tier, now: Time) -> usize {
         let of_tier = self.attempts.iter().filter(|one| one.tier == tier);
         of_tier.filter(|one| one.waits_for_recipient(now)).count()
+    }
+
+    /// Returns whether an attempt for this recipient has waited long for the server.
+    pub(super) fn is_waiting_for(&self, recipient: Recipient, now: Time) -> bool {
+        let of_recipient = |one: &Attempt| one.recipient == recipient.number;
+        let mut attempts = self.attempts.iter();
+        attempts.any(|one| of_recipient(one) && one.waits_for_recipient(now))
     }
 
     pub(super) fn in_flight_of_group(&self, group: Group) -> usize {
@@ -184,6 +192,7 @@ impl DomainState {
         let tier = self.tier(recipient, now);
         self.attempts.push(Attempt {
             number,
+            recipient: recipient.number,
             started: now,
             tier,
             group: Group::of(tier, recipient),

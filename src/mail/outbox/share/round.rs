@@ -45,7 +45,8 @@ impl<'a> Round<'a> {
         let group = Group::of(tier, recipient);
         let held = domain.in_flight_of_group(group) + self.added(email, group);
         let has_room = held < self.most_of_domain(domain, group, cap) && self.has_room(tier);
-        if !has_room || self.is_held(email) {
+        let must_wait = domain.is_waiting_for(recipient, self.now) || self.is_held(email);
+        if !has_room || must_wait {
             return false;
         }
         self.held.slow += usize::from(tier == Tier::Slow);

@@ -316,6 +316,28 @@ fn oa_07_attempts_that_wait_for_the_recipients_server_give_their_slots_back() {
 }
 
 #[test]
+fn oa_07_no_email_is_tried_while_another_for_its_recipient_waits_for_the_server() {
+    let slots = Slots::new();
+    slots.prove("a.example");
+    let same = [email("known@a.example"), email("known@a.example")];
+    let first = slots.start(&same[..1]);
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    assert_eq!(slots.shares.choose(&same[1..], 7).picked.len(), 1);
+    first.iter().for_each(|(_, slot)| slot.note_relay_works());
+    let choice = slots.shares.choose(&same[1..], 7);
+    assert!(choice.picked.is_empty() && choice.is_more_waiting);
+    assert!(slots.shares.take_if_free(&same[1]).is_none());
+    assert!(
+        slots
+            .shares
+            .take_if_free(&email("other@a.example"))
+            .is_some()
+    );
+    drop(first);
+    assert!(slots.shares.take_if_free(&same[1]).is_some());
+}
+
+#[test]
 fn oa_07_strangers_leave_half_of_the_places_beside_the_slots_and_slow_emails_have_none() {
     let slots = Slots::new();
     slots.prove("proven.example");
