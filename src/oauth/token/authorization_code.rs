@@ -1,8 +1,8 @@
 //! Authorization codes: issued for an authorization request, kept sealed in the ticket store, and
 //! exchanged once for tokens (RFC 6749 §4.1.3).
 //!
-//! An exchange checks first and then claims the code by one atomic command; the rest is one
-//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). Where the code itself shows that
+//! An exchange checks first, begins its transaction, and then claims the code by one atomic command (RD-06).
+//! So neither a failed check nor a database that is away claims a code (TK-3). Where the code itself shows that
 //! the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
 //! tombstone, which distinguishes a replay from a code that never existed.
 
@@ -17,6 +17,7 @@ use crate::{
     client::VerifiedRedirect,
     clock::Time,
     config::{Budget, GrantType},
+    db::Tx,
     error::InfraError,
     limit,
     oauth::{
@@ -58,6 +59,15 @@ pub(crate) struct AuthorizationCode {
     pub(crate) resources: Option<String>,
     #[serde(flatten)]
     pub(crate) sign_in: SignIn,
+}
+
+/// A code that this request has claimed.
+struct ClaimedCode {
+    /// Began before the claim: a database that is away claims nothing.
+    tx: Tx,
+    code: AuthorizationCode,
+    /// The audience of the tokens.
+    audience: String,
 }
 
 /// What a claimed code leaves behind.
@@ -128,11 +138,11 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     request.check_grant_type(GrantType::AuthorizationCode)?;
     let text = request.params.required("code", 4096)?;
     let secret = CodeSecret::parse(text).ok_or(invalid_grant("malformed"))?;
-    let (code, audience) = match repeated_binding(request, &secret)? {
+    let claimed = match repeated_binding(request, &secret)? {
         Some(binding) => claim_at_once(request, &secret, binding).await?,
         None => check_and_claim(request, &secret).await?,
     };
-    redeem(request, &code, &audience).await
+    redeem(request, claimed).await
 }
 
 /// Returns the binding that a request repeats, if it is that of the code by the MAC in it, and if no
@@ -161,25 +171,26 @@ fn repeated_binding(
 }
 
 /// Claims the code of a request that repeats its binding, and then checks what the code says all the
-/// same. Returns the code and the audience of the tokens.
+/// same.
 async fn claim_at_once(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
     binding: CodeBinding,
-) -> Result<(AuthorizationCode, String), EndpointError> {
+) -> Result<ClaimedCode, EndpointError> {
+    let tx = request.app.db.begin().await?;
     let tombstone = Tombstone {
         grant_id: secret.grant_id(),
         binding,
-        claimed_at: request.app.clock().now(),
+        claimed_at: tx.now,
     };
     match claim_code(request.app, &secret.hash(), &tombstone).await? {
         Claim::Fresh(value) => {
             let code = read_code(&value)?;
             let audience = check_code(request, &code)?;
-            Ok((code, audience))
+            Ok(ClaimedCode { tx, code, audience })
         }
         Claim::Replayed(tombstone) => {
-            revoke_if_replayed(request, &tombstone).await?;
+            revoke_if_replayed(request, tx, &tombstone).await?;
             Err(invalid_grant("not_live").into())
         }
         Claim::Gone => Err(invalid_grant("not_live").into()),
@@ -190,7 +201,7 @@ async fn claim_at_once(
 async fn check_and_claim(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
-) -> Result<(AuthorizationCode, String), EndpointError> {
+) -> Result<ClaimedCode, EndpointError> {
     let (app, hash) = (request.app, secret.hash());
     let Some(value) = app.tickets.peek(TicketKind::Code, &hash).await? else {
         // No code is live there, so that a claim spends nothing and returns the tombstone.
@@ -199,19 +210,21 @@ async fn check_and_claim(
             .claim(TicketKind::Code, &hash, b"{}", TOMBSTONE_TTL)
             .await?;
         if let Claim::Replayed(tombstone) = claim {
-            revoke_if_replayed(request, &tombstone).await?;
+            let tx = app.db.begin().await?;
+            revoke_if_replayed(request, tx, &tombstone).await?;
         }
         return Err(invalid_grant("not_live").into());
     };
     let code = read_code(&value)?;
     let audience = check_code(request, &code)?;
+    let tx = app.db.begin().await?;
     let tombstone = Tombstone {
         grant_id: code.grant_id,
         binding: code.binding.clone(),
-        claimed_at: app.clock().now(),
+        claimed_at: tx.now,
     };
     match claim_code(app, &hash, &tombstone).await? {
-        Claim::Fresh(_) => Ok((code, audience)),
+        Claim::Fresh(_) => Ok(ClaimedCode { tx, code, audience }),
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
 }
@@ -290,15 +303,14 @@ async fn claim_code(app: &App, hash: &Hash, tombstone: &Tombstone) -> Result<Cla
 /// the request is right in all else: then someone has stolen it.
 async fn revoke_if_replayed(
     request: &TokenRequest<'_>,
+    tx: Tx,
     tombstone: &[u8],
 ) -> Result<(), EndpointError> {
-    let app = request.app;
     let Ok(spent) = serde_json::from_slice::<Tombstone>(tombstone) else {
         return Ok(());
     };
     check_binding(request, &spent.binding)?;
-    if app.clock().now().since(spent.claimed_at) > RACE {
-        let tx = app.db.begin().await?;
+    if tx.now.since(spent.claimed_at) > RACE {
         if grant_store::revoke(&tx, spent.grant_id).await? {
             let event = request
                 .event(AuditKind::TokenRefused)
@@ -313,16 +325,15 @@ async fn revoke_if_replayed(
 /// Stores the grant of a claimed code and issues its tokens, in one transaction.
 async fn redeem(
     request: &TokenRequest<'_>,
-    code: &AuthorizationCode,
-    audience: &str,
+    claimed: ClaimedCode,
 ) -> Result<TokenResponse, EndpointError> {
+    let ClaimedCode { tx, code, audience } = claimed;
     let TokenRequest {
         app,
         config,
         client,
         ..
     } = *request;
-    let tx = app.db.begin().await?;
     let check = GrantCheck {
         source: GrantSource::Code(&code.sign_in),
         client,
@@ -356,7 +367,7 @@ async fn redeem(
         user: &user,
         client,
         scope: &grant.scope,
-        audience,
+        audience: &audience,
         nonce: code.nonce.as_deref(),
     };
     let tokens = issue_tokens(app, config, &tx, &subject).await?;

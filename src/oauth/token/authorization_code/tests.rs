@@ -152,3 +152,20 @@ async fn rd_06_tk_3_a_request_that_does_not_repeat_the_binding_claims_nothing() 
     let tokens = test_app.post("/oauth2/token", None, &form).await;
     assert_eq!(tokens.status, 200, "{tokens:?}");
 }
+
+#[tokio::test]
+async fn er_3_tk_3_a_database_that_is_away_claims_no_code() {
+    let test_app = TestApp::new().await;
+    let codes = [
+        test_app.code("web", "openid", Some(VERIFIER)).await,
+        older_code(&test_app).await,
+    ];
+    test_app.app.db.close().await;
+    for code in codes {
+        let form = exchange("web", &code);
+        let response = test_app.post("/oauth2/token", None, &form).await;
+        assert_eq!(response.status, 503, "{response:?}");
+        let is_live = is_live(&test_app.app, &code).await.unwrap();
+        assert!(is_live, "the client tries again later");
+    }
+}
