@@ -90,6 +90,12 @@ async fn take_request_along(
     if let Some(first) = Plain::parse(txn) {
         pending.remember_origin(&first);
     }
+    // Claimed once, so that a tab that still shows its sign-in page does not continue it, too. What is
+    // stored is then the request itself, and no copy of it.
+    if !pending::claim_origin(&app.tickets, &pending).await? {
+        return Ok(());
+    }
+    pending.origin = None;
     let tickets = app.tickets.charged_to(Payer::User(signed_in.user.id));
     let (request, browser) = (request_handle(app, handle), signed_in.pre.hash());
     Ok(pending::store_under(&tickets, &request, browser, None, &pending).await?)

@@ -1,7 +1,9 @@
 //! The answer to the question about a pending link, sent twice (ST-04).
 
+use entree::{secret::Plain, ticket::TicketKind};
 use poem::http::StatusCode;
 use serde_json::json;
+use testkit::page::Page;
 
 use super::cases::{
     connect_through_provider, return_from_provider, untrusted_provider, verify_by_email,
@@ -19,12 +21,13 @@ on_both!(
     st_04_a_second_click_on_not_now_goes_on,
     st_04_a_second_click_on_switch_goes_on_as_the_first,
     st_04_two_clicks_on_switch_at_once_both_go_on,
+    st_04_after_a_switch_the_request_waits_once,
 );
 
 const SID: &str = "__Host-Http-sid";
 
 /// Sends the answer twice from a browser that sees the second response alone.
-async fn answer_twice(browser: &mut Browser<'_>, question: &testkit::page::Page) {
+async fn answer_twice(browser: &mut Browser<'_>, question: &Page) {
     let yes = [("decision", "yes")];
     let (mut before, mut lost) = (browser.clone(), browser.clone());
     let first = lost.submit(question, "identity", &yes).await;
@@ -109,9 +112,7 @@ async fn st_04_a_second_click_on_not_now_goes_on(test_app: TestApp) {
 
 /// Returns a browser with another user's session, and the question whether to leave it for the account
 /// at the provider, which a client's request waits for.
-async fn question_to_switch<'a>(
-    fixture: &ProviderFixture<'a>,
-) -> (Browser<'a>, testkit::page::Page) {
+async fn question_to_switch<'a>(fixture: &ProviderFixture<'a>) -> (Browser<'a>, Page) {
     fixture.assert_signs_in("the owner, elsewhere").await;
     let (mut browser, _, back) = fixture.go_to_provider().await;
     browser.sign_in("other@example.test").await;
@@ -168,4 +169,27 @@ async fn st_04_two_clicks_on_switch_at_once_both_go_on(test_app: TestApp) {
     }
     assert_eq!(one.cookies[SID], other.cookies[SID]);
     assert!(one.account().await.unwrap().contains(&fixture.email));
+}
+
+/// Another sign-in with the request, from a tab that showed its sign-in page, does not continue it again.
+async fn st_04_after_a_switch_the_request_waits_once(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.assert_signs_in("the owner, elsewhere").await;
+    let (mut browser, login, back) = fixture.go_to_provider().await;
+    let txn = login.attribute("form#sign-in input[name=txn]", "value");
+    let request = Plain::parse(&txn.unwrap()).unwrap().hash();
+    let is_live = async || {
+        let tickets = &test_app.app.tickets;
+        let found = tickets.peek(TicketKind::Pending, &request).await;
+        found.unwrap().is_some()
+    };
+    browser.sign_in("other@example.test").await;
+    let response = browser.open(&back.path()).await;
+    let question = settle(&mut browser, response).await;
+    assert!(is_live().await, "the user may stay");
+    let yes = [("decision", "yes")];
+    let done = browser.submit(&question, "identity", &yes).await;
+    assert!(!is_live().await, "it waits elsewhere");
+    let page = settle(&mut browser, done).await;
+    assert!(leads_to_client(&page), "{}", page.summary());
 }
