@@ -14,7 +14,7 @@ use crate::{
         error::{FederationError, RefusalCode},
         flow::{
             self,
-            callback::{self, CallbackParams},
+            callback::{self, CallbackParams, PostedResponse},
             state::{self, Intent, Unclaimed, UpstreamFlow},
         },
         linking::settle::UpstreamLogin,
@@ -82,8 +82,9 @@ pub(crate) async fn resume(
     let response = page_error::respond(app, request, async {
         let mut context = RequestContext::load(app, request, "").await?;
         let mut callback = Callback::new(app, providers, &mut context, &id);
-        let step = match callback.resumed_params(request).await {
-            Ok(params) => callback.complete(&params).await,
+        let step = match callback.resumed(request).await {
+            Ok(PostedResponse::First(params)) => callback.complete(&params).await,
+            Ok(PostedResponse::Again { state }) => Err(callback.repeated(&state).await),
             Err(error) => Err(callback.refused_before_flow(error)),
         };
         respond(app, &context, step).await
@@ -171,7 +172,7 @@ impl<'a> Callback<'a> {
         CallbackParams::parse(&params)
     }
 
-    async fn resumed_params(&self, request: &Request) -> Result<CallbackParams, FederationError> {
+    async fn resumed(&self, request: &Request) -> Result<PostedResponse, FederationError> {
         self.check_method(&Method::POST, ResponseMode::FormPost)?;
         let params = Params::from_query(request).unwrap_or_default();
         let handle = params.optional_within("h", 43).unwrap_or_default();
@@ -240,6 +241,11 @@ impl<'a> Callback<'a> {
 
     fn refused_before_flow(&self, error: FederationError) -> StepError {
         StepError::refused_without_flow(error, self.provider, ReturnTo::SIGN_IN)
+    }
+
+    /// A posted response whose redirect comes again has no code, and leaves the flow to the first.
+    async fn repeated(&self, state: &str) -> StepError {
+        self.unclaimed(state::find_without_claim(&self.app.tickets, state).await)
     }
 
     /// A response that comes twice, by Back or a reload, leads its own browser to the client's

@@ -24,6 +24,14 @@ use crate::{
     web::params::{ParamError, Params},
 };
 
+/// What the handle of a posted response leads to.
+pub enum PostedResponse {
+    /// To the first request with the handle: the response.
+    First(CallbackParams),
+    /// To a later one: the `state`, which says where its browser goes (OC-8).
+    Again { state: String },
+}
+
 /// CB-02: the longest response that is read.
 pub const MAX_RESPONSE: usize = 8192;
 const MAX_CODE: usize = 4096;
@@ -39,7 +47,7 @@ const POSTED_PER_STATE: [Budget; 1] = [Budget {
 const POSTED_TTL: Duration = Duration::from_secs(60);
 
 /// The parameters of a provider's response. It has no `Debug` because it contains a code.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct CallbackParams {
     pub state: String,
     code: Option<String>,
@@ -171,12 +179,11 @@ pub async fn store_posted(
     }
 }
 
-/// Claims a posted response by its handle. A handle that comes again still has the `state`, which says
-/// where its browser goes (OC-8).
+/// Claims a posted response by its handle.
 pub async fn claim_posted(
     tickets: &Tickets,
     handle: Option<&str>,
-) -> Result<CallbackParams, FederationError> {
+) -> Result<PostedResponse, FederationError> {
     let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let handle = handle.and_then(Plain::parse).ok_or_else(unknown)?;
     let read =
@@ -190,12 +197,9 @@ pub async fn claim_posted(
     };
     let claim = tickets.claim(TicketKind::Returned, &handle, state.as_bytes(), POSTED_TTL);
     match claim.await.map_err(|error| state::store_down(&error))? {
-        Claim::Fresh(value) => read(&value),
+        Claim::Fresh(value) => Ok(PostedResponse::First(read(&value)?)),
         Claim::Replayed(state) => match String::from_utf8(state) {
-            Ok(state) if has_state_form(&state) => Ok(CallbackParams {
-                state,
-                ..CallbackParams::default()
-            }),
+            Ok(state) if has_state_form(&state) => Ok(PostedResponse::Again { state }),
             _ => Err(RefusalCode::StateUsed.into()),
         },
         Claim::Gone => Err(unknown()),

@@ -212,22 +212,31 @@ pub async fn store(
 /// Checks that a flow waits or waited under this `state`, and does not spend it. One that was spent still
 /// says where its own browser goes (OC-8).
 pub async fn check_known(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
+    match find_without_claim(tickets, state).await {
+        Unclaimed::Used(Some(_)) => Ok(()),
+        unclaimed => Err(unclaimed.into_error()),
+    }
+}
+
+/// Returns what a request that may not claim the flow gets. A flow that is still live counts as used: the
+/// request that may claim it is about to.
+pub async fn find_without_claim(tickets: &Tickets, state: &str) -> Unclaimed {
     match tickets.peek(TicketKind::Upstream, &handle_of(state)).await {
-        Ok(Some(_)) => Ok(()),
+        Ok(Some(flow)) => Unclaimed::Used(serde_json::from_slice(&flow).ok()),
         // No flow is live there: a claim spends nothing, and distinguishes a used state from an
         // unknown one.
         Ok(None) => match claim(tickets, state).await {
-            Ok(_) | Err(Unclaimed::Used(Some(_))) => Ok(()),
-            Err(unclaimed) => Err(unclaimed.into_error()),
+            Ok(flow) => Unclaimed::Used(Some(Box::new(flow))),
+            Err(unclaimed) => unclaimed,
         },
-        Err(error) => Err(store_down(&error)),
+        Err(error) => Unclaimed::Error(store_down(&error)),
     }
 }
 
 /// Why no flow was claimed.
 #[derive(Debug)]
 pub enum Unclaimed {
-    /// This flow was claimed before.
+    /// This flow was claimed before, or another request may claim it.
     Used(Option<Box<UpstreamFlow>>),
     Error(FederationError),
 }

@@ -1,17 +1,24 @@
 //! Returns from a provider that are late, repeated, or without cookies keep the client (OC-8).
 
+use std::time::Duration;
+
+use entree::{
+    secret::{Hash, Plain},
+    ticket::{Claim, TicketKind},
+};
 use serde_json::json;
 use testkit::{page::Page, upstream::Lie};
 
 use crate::{
     federation::{ProviderFixture, leads_to_client, post_callback},
-    oauth::{CALLBACK, settle},
+    oauth::{CALLBACK, parameter, settle},
     test_app::TestApp,
 };
 
 on_both!(
     oc_8_a_response_that_comes_twice_leads_to_the_client,
     oc_8_a_posted_response_that_comes_twice_leads_to_the_client,
+    oc_8_a_posted_response_that_comes_again_spends_no_flow,
     oc_8_a_late_response_leads_to_the_request_that_still_waits,
     oc_8_a_browser_that_lost_its_cookies_is_led_to_the_client,
     oc_8_another_browser_learns_nothing_of_the_client,
@@ -74,6 +81,27 @@ async fn oc_8_a_posted_response_that_comes_twice_leads_to_the_client(test_app: T
     other.open("/login").await;
     let posted = post_callback(&mut other, &back).await;
     assert_eq!(next_of(&other.follow(&posted).await), "/login");
+}
+
+/// The redirect comes again while the first one has its parameters, and has not claimed the flow yet.
+async fn oc_8_a_posted_response_that_comes_again_spends_no_flow(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({"response_mode": "form_post"})).await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
+    let posted = post_callback(&mut browser, &back).await;
+    let handle = Plain::parse(&parameter(&posted, "h").unwrap()).unwrap();
+    let state = back.get("state").unwrap().as_bytes();
+    let tickets = &test_app.app.tickets;
+    let minute = Duration::from_secs(60);
+    let handle = handle.hash();
+    let first = tickets.claim(TicketKind::Returned, &handle, state, minute);
+    assert!(matches!(first.await.unwrap(), Claim::Fresh(_)));
+
+    let again = browser.follow(&posted).await;
+    assert_eq!(again.status, 400, "{}", again.summary());
+    assert!(next_of(&again).contains("client=web"));
+    let state = Hash::of(state);
+    let flow = tickets.peek(TicketKind::Upstream, &state).await;
+    assert!(flow.unwrap().is_some(), "the first one completes the flow");
 }
 
 async fn oc_8_a_late_response_leads_to_the_request_that_still_waits(test_app: TestApp) {
