@@ -5,6 +5,7 @@ pub mod confirm;
 mod connect;
 pub mod disconnect;
 pub mod pending;
+mod second_answer;
 pub mod settle;
 pub mod switch;
 pub mod table;

@@ -3,10 +3,9 @@
 //! The form may come twice: at the same time with the cookies of before, or later with those that the
 //! first response set. Either way the browser goes on as the first answer did (ST-04).
 
-use std::time::Duration;
-
 use super::{
     pending::{return_to, wait},
+    second_answer::wait_for,
     settle::{LinkContext, LinkOutcome, UpstreamLogin, settle_in},
 };
 use crate::{
@@ -27,12 +26,6 @@ use crate::{
     ticket::Payer,
     user::identity,
 };
-
-/// How often a second answer looks for the session of a first one that is not done.
-const LOOKS: usize = 20;
-
-/// How long it waits between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Signs the user of the account in, by the answer to the question under this handle.
 pub(super) async fn switch_user(
@@ -191,17 +184,9 @@ async fn wait_for_session(
     sid: &Plain,
 ) -> Result<Option<CurrentSession>, InfraError> {
     let limits = &context.config.session;
-    for look in 0..LOOKS {
-        if look > 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
-        let now = app.clock().now();
-        let found = session::find_by_cookie(app.db.read(), &sid.hash(), now, limits).await?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
+    let sid = sid.hash();
+    let look = || session::find_by_cookie(app.db.read(), &sid, app.clock().now(), limits);
+    wait_for(look).await
 }
 
 /// Returns the step of an answer that came a second time with the cookies of the first response, to
