@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     connect::{Answered, connect_to_session},
     pending::{PendingLinkSource, return_to},
+    second_answer::wait_for,
     switch::{self, is_connected, switch_user},
 };
 use crate::{
@@ -238,21 +239,49 @@ async fn repeat_of_ticket(
         let step = switch::repeat(app, context, handle, &link).await?;
         return step.ok_or(StepError::NoPendingLink);
     }
+    if agreed {
+        // The ticket is claimed before the account is connected: the first answer may not be done. Once
+        // it is, the cookie of before is worth nothing.
+        let look = || find_connection(app, context, handle, &link);
+        let found = match context.current {
+            Some(_) => wait_for(look).await?,
+            None => look().await?,
+        };
+        return found.ok_or(StepError::NoPendingLink);
+    }
     if let Some(session) = link.session
         && let Some(rotated) = find_rotated(app, context, session, Answered::Ticket(handle)).await?
     {
         return Ok(Step::Connected(rotated, Continuation::Account));
     }
     let current = context.reload_session(app).await?;
-    let current = current.ok_or(StepError::NoPendingLink)?;
-    if !agreed {
-        let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
-        return Ok(Step::Continue(continuation));
+    current.ok_or(StepError::NoPendingLink)?;
+    let continuation = Continuation::load(app, context, link.txn.as_deref()).await?;
+    Ok(Step::Continue(continuation))
+}
+
+/// Returns the result of an answer that has connected the account of a link. The account is read before
+/// the session: both change by one commit, which may come between.
+async fn find_connection(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+    link: &PendingLink,
+) -> Result<Option<Step>, InfraError> {
+    let (issuer, subject) = (&link.account.issuer, &link.account.subject);
+    let linked = identity::find_linked(app.db.read(), issuer, subject).await?;
+    if let Some(session) = link.session
+        && let Some(rotated) = find_rotated(app, context, session, Answered::Ticket(handle)).await?
+    {
+        return Ok(Some(Step::Connected(rotated, Continuation::Account)));
     }
-    match is_connected(app, &current, &link).await? {
-        true => Ok(Step::Continue(Continuation::Account)),
-        false => Err(StepError::NoPendingLink),
-    }
+    let Some(linked) = linked else {
+        return Ok(None);
+    };
+    let current = context.reload_session(app).await?;
+    Ok(current
+        .filter(|current| current.user.id == linked.user_id)
+        .map(|_| Step::Continue(Continuation::Account)))
 }
 
 async fn repeat_in_flow(

@@ -1,5 +1,7 @@
 //! The answer to the question about a pending link, sent twice (ST-04).
 
+use std::time::Duration;
+
 use entree::{secret::Plain, ticket::TicketKind};
 use poem::http::StatusCode;
 use serde_json::json;
@@ -192,4 +194,35 @@ async fn st_04_after_a_switch_the_request_waits_once(test_app: TestApp) {
     assert!(!is_live().await, "it waits elsewhere");
     let page = settle(&mut browser, done).await;
     assert!(leads_to_client(&page), "{}", page.summary());
+}
+
+/// The second click comes while the first waits for the one writer of SQLite, and its response is the
+/// one that the browser shows.
+#[tokio::test]
+async fn st_04_a_second_click_on_connect_waits_for_the_first() {
+    let test_app = TestApp::embedded().await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let mut browser = signed_in(&test_app, &fixture.email).await;
+    let back = connect_through_provider(&fixture, &mut browser).await;
+    let response = browser.open(&back.path()).await;
+    let question = settle(&mut browser, response).await;
+    let (mut one, mut other) = (browser.clone(), browser);
+    let writer = test_app.tx().await;
+    let yes = [("decision", "yes")];
+    let free_the_writer = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(writer);
+    };
+    let (first, second, ()) = tokio::join!(
+        one.submit(&question, "identity", &yes),
+        other.submit(&question, "identity", &yes),
+        free_the_writer,
+    );
+    for (mut browser, response) in [(one, first), (other, second)] {
+        let summary = response.summary();
+        assert!(!response.status.is_client_error(), "{summary}");
+        settle(&mut browser, response).await;
+        assert!(browser.account().await.is_some(), "{summary}");
+    }
+    assert_eq!(count_rows(&test_app, "user_identities").await, 1);
 }
