@@ -20,7 +20,7 @@ use crate::{
     oauth::{self, discovery::Metadata},
     web::{
         again::Repeatable,
-        cors::cors,
+        cors::{CorsEndpoints, cors},
         lane::{LaneSlots, Lanes},
         layers::{self, Layers},
         line_budget::LineBudget,
@@ -52,7 +52,7 @@ pub fn public(
     let api = api::endpoint(service, app.config.clone(), Arc::clone(&document));
     let mut routes = table::routes(client_origins.clone())
         .at("/", allow_methods("GET, HEAD", get(home)))
-        .nest_no_strip("/api", cors(client_origins, api));
+        .nest_no_strip("/api", cors(client_origins.clone(), api));
     let is_dev = mailbox.is_some();
     if let Some(mailbox) = mailbox {
         routes = routes.nest("/dev", dev::routes(mailbox));
@@ -65,6 +65,7 @@ pub fn public(
     layers.redirect_loopback = is_dev;
     layers.lines = Some(LineBudget::default());
     layers.error_page = Some(error_page(app));
+    layers.cors = Some(CorsEndpoints::new(client_origins, table::has_cors));
     let slots = LaneSlots::of(app.config.startup());
     layers.lanes = Some(Lanes::new(slots, lanes::lane_of));
     routes

@@ -17,6 +17,14 @@ use crate::{
     },
 };
 
+/// The endpoints outside `/api` that have CORS.
+const CORS: [&str; 3] = ["/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"];
+
+/// Returns whether the endpoint at a path has CORS.
+pub(super) fn has_cors(path: &str) -> bool {
+    CORS.contains(&path) || path.starts_with("/api/")
+}
+
 /// Returns all routes but those of the JSON API and of the mailbox.
 pub(super) fn routes(client_origins: impl Origins + Clone + 'static) -> Route {
     let routes = add_sign_in(Route::new());

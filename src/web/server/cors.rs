@@ -8,7 +8,7 @@
 //! before that is readable by every registered origin.
 //!
 //! The response is only marked here. The layers write the headers, so that errors pass through the
-//! layers as usual and carry the headers, too.
+//! layers as usual and carry the headers, too. The layers mark their own errors ([`CorsEndpoints`]).
 
 use std::sync::{Arc, OnceLock};
 
@@ -59,6 +59,39 @@ pub fn restrict_to_origins(request: &Request, origins: &[String]) {
     let _ = is_client_origin.0.set(is_listed);
 }
 
+/// The endpoints with CORS, for requests that do not reach theirs.
+#[derive(Clone)]
+pub struct CorsEndpoints {
+    origins: Arc<dyn Origins>,
+    includes: fn(&str) -> bool,
+}
+
+impl CorsEndpoints {
+    /// Returns the endpoints at the paths that `includes` accepts, whose responses `origins` may read.
+    #[must_use]
+    pub fn new(origins: impl Origins + 'static, includes: fn(&str) -> bool) -> Self {
+        Self {
+            origins: Arc::new(origins),
+            includes,
+        }
+    }
+
+    /// Returns the mark of an error response to a request that has not reached its endpoint: no client
+    /// is known yet.
+    pub(super) fn readable_by(
+        &self,
+        path: &str,
+        origin: Option<&HeaderValue>,
+    ) -> Option<ReadableBy> {
+        let allowed = || origin.filter(|origin| is_allowed(origin, &*self.origins));
+        (self.includes)(path).then(|| ReadableBy(allowed().cloned()))
+    }
+}
+
+fn is_allowed(origin: &HeaderValue, origins: &(impl Origins + ?Sized)) -> bool {
+    origin.to_str().is_ok_and(|origin| origins.allow(origin))
+}
+
 /// The mark on a response: the origin whose pages may read it.
 #[derive(Clone)]
 pub(super) struct ReadableBy(Option<HeaderValue>);
@@ -82,11 +115,7 @@ impl<E: Endpoint, O: Origins> Endpoint for Cors<E, O> {
         let is_client_origin = IsClientOrigin::default();
         request.set_data(is_client_origin.clone());
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let origin = origin.filter(|origin| {
-            origin
-                .to_str()
-                .is_ok_and(|origin| self.origins.allow(origin))
-        });
+        let origin = origin.filter(|origin| is_allowed(origin, &self.origins));
         let is_preflight = origin.is_some()
             && *request.method() == Method::OPTIONS
             && request

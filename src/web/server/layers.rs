@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use ipnet::IpNet;
 use poem::{
     Endpoint, Middleware, Request, Response,
-    http::{Method, StatusCode, Version},
+    http::{Method, StatusCode, Version, header},
 };
 use tokio::time::{Instant, timeout};
 
@@ -23,6 +23,7 @@ pub use super::failed::{ErrorPage, FailedRequest};
 use super::{
     body::{BodyBounds, BodyError, read_whole},
     budget::RequestSpace,
+    cors::CorsEndpoints,
     host::{EarlyResponse, PublicHost, authority_of, is_by_loopback_name},
     lane::{LaneFull, Lanes, Slot},
     mount::{self, PathStripping},
@@ -67,6 +68,8 @@ pub struct Layers {
     pub error_page: Option<ErrorPage>,
     /// Without them any number of requests is at work.
     pub lanes: Option<Arc<Lanes>>,
+    /// Without them no page of another origin reads the errors of the layers themselves.
+    pub cors: Option<CorsEndpoints>,
     /// The most bytes of a body (PX-02).
     pub body_bytes: usize,
     /// How long no part of a body may arrive: 408.
@@ -100,6 +103,7 @@ impl Layers {
             lines: None,
             error_page: None,
             lanes: None,
+            cors: None,
             body_bytes: 64 * 1024,
             body_pause: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -140,6 +144,7 @@ impl<E: Endpoint + 'static> Endpoint for Layered<E> {
             uri: request.uri().clone(),
             audience: self.audience(request.uri().path()),
             area: self.area(request.uri().path()),
+            origin: request.headers().get(header::ORIGIN).cloned(),
             is_http_1: request.version() < Version::HTTP_2,
             caller: Caller::resolve(&request, &self.layers.trusted_proxies)
                 .with_lines_of(self.layers.lines.as_ref()),

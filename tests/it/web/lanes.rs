@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use entree::{config::Config, db::Tx, secret::Plain, telemetry::metrics};
+use entree::{config::Config, db::Tx, routes::POST_ROUTES, secret::Plain, telemetry::metrics};
 use futures_util::future::join_all;
 use poem::{
     Request,
@@ -19,6 +19,9 @@ use crate::{
 
 /// How many requests of one network wait for seconds; further ones give up soon.
 const PATIENT: usize = 4;
+
+/// The origin of an application in the browser.
+const APP: &str = "https://app.example";
 
 fn one_slot_each(config: &mut Config) {
     let server = &mut config.startup.server;
@@ -44,7 +47,17 @@ fn email_request(browser: &Browser<'_>, number: usize) -> Request {
     browser
         .request(Method::POST, "/api/v1/auth/magic-link/request")
         .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ORIGIN, APP)
         .body(body.to_string())
+}
+
+/// PX-02: whether the page of an application sees the response.
+fn is_readable(page: &Page) -> bool {
+    page.header("access-control-allow-origin") == Some(APP)
+        && page.header("vary") == Some("Origin")
+        && page
+            .header("access-control-expose-headers")
+            .is_some_and(|exposed| exposed.contains("retry-after"))
 }
 
 fn is_refused(page: &Page, lane: &str) -> bool {
@@ -92,6 +105,7 @@ async fn sp_4_a_full_lane_of_emails_refuses_in_the_form_of_the_audience() {
         assert!(is_refused(&problem, "lane-email"), "{}", problem.summary());
         let body: Value = serde_json::from_str(&problem.body).unwrap();
         assert_eq!(body["code"], "temporarily_unavailable");
+        assert!(is_readable(&problem), "PX-02: {:?}", problem.headers);
         let other = person.clone().open("/login").await;
         assert_eq!(other.status, StatusCode::OK, "another lane goes on");
         drop(writer);
@@ -123,8 +137,18 @@ async fn sp_4_a_full_quick_lane_answers_clients_and_serves_documents() {
         let refused = test_app.call(last).await;
         assert!(is_refused(&refused, "lane-quick"), "{}", refused.summary());
         assert_eq!(error_of(&refused), "temporarily_unavailable");
+        assert!(!is_readable(&refused), "without an origin");
+        for (origin, is_registered) in [(APP, true), ("https://evil.example", false)] {
+            let request = person.posted("/oauth2/token").header("origin", origin);
+            let refused = test_app.call(request.finish()).await;
+            assert!(is_refused(&refused, "lane-quick"), "{}", refused.summary());
+            assert_eq!(is_readable(&refused), is_registered, "{origin}");
+            let allowed = refused.header("access-control-allow-credentials");
+            assert_eq!(allowed, None, "PX-02");
+        }
         let page = person.clone().open("/login").await;
         assert!(is_refused(&page, "lane-quick"), "{}", page.summary());
+        assert_eq!(page.header("access-control-allow-origin"), None);
         assert_eq!(page.text_of("a#next").as_deref(), Some("Try again"));
         for path in [
             "/.well-known/openid-configuration",
@@ -139,6 +163,35 @@ async fn sp_4_a_full_quick_lane_answers_clients_and_serves_documents() {
     for answer in held {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
+}
+
+/// The errors of the layers, here for a body that is too large, are readable where the endpoint's own
+/// are.
+#[tokio::test]
+async fn px_02_an_error_before_the_endpoint_is_readable_as_its_own_are() {
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let browser = test_app.browser();
+    let mut readable = Vec::new();
+    for (route, _) in POST_ROUTES {
+        let path = route
+            .replace(":id", "1")
+            .replace(":provider", "up")
+            .replace(":token", "t");
+        let preflight = browser
+            .request(Method::OPTIONS, &path)
+            .header("origin", APP)
+            .header("access-control-request-method", "POST");
+        let preflight = test_app.call(preflight.finish()).await;
+        let large = browser.posted(&path).header("origin", APP);
+        let refused = test_app.call(large.body("a".repeat(70_000))).await;
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        let own = preflight.header("access-control-allow-origin");
+        assert_eq!(refused.header("access-control-allow-origin"), own, "{path}");
+        readable.extend(own.map(|_| *route));
+    }
+    assert!(readable.contains(&"/oauth2/token") && readable.contains(&"/api/v2/logins"));
+    assert!(!readable.contains(&"/oauth2/introspect") && !readable.contains(&"/oauth2/authorize"));
 }
 
 on_both!(sp_4_made_up_links_and_codes_take_no_transaction);

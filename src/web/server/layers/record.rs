@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use poem::{
     PathPattern, Response,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderValue, Method, StatusCode, Uri},
 };
 use tokio::time::Instant;
 
@@ -32,6 +32,7 @@ pub(super) struct RequestSummary {
     pub(super) audience: Audience,
     /// Stands for the route where there is none.
     pub(super) area: &'static str,
+    pub(super) origin: Option<HeaderValue>,
     pub(super) is_http_1: bool,
     pub(super) caller: Caller,
     pub(super) named_client: NamedClient,

@@ -148,6 +148,13 @@ impl<E> Layered<E> {
         response
     }
 
+    /// Returns the mark of a response that is not the endpoint's own.
+    fn readable_by(&self, summary: &RequestSummary) -> Option<ReadableBy> {
+        let path = self.base_path.inside(summary.uri.path())?;
+        let cors = self.layers.cors.as_ref()?;
+        cors.readable_by(path, summary.origin.as_ref())
+    }
+
     /// Sets the headers of every response. One that the endpoint has set stays: pages set theirs.
     pub(super) fn set_headers(&self, response: &mut Response, summary: &RequestSummary) {
         const DEFAULTS: [(HeaderName, &str); 4] = [
@@ -160,7 +167,8 @@ impl<E> Layered<E> {
             ),
         ];
         mount::complete_location(response, &self.base_path);
-        let readable_by = response.data::<ReadableBy>().cloned();
+        let marked = response.data::<ReadableBy>().cloned();
+        let readable_by = marked.or_else(|| self.readable_by(summary));
         let headers = response.headers_mut();
         if let Some(readable_by) = readable_by {
             readable_by.write_headers(headers);
