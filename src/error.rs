@@ -70,6 +70,28 @@ pub fn condemns(error: &DbErr) -> bool {
     matches!(verdict(error), Verdict::Condemned)
 }
 
+/// Returns whether SQLite may have rolled the transaction back by itself when it reported this error
+/// (https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+#[must_use]
+pub fn ends_transaction(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    // Busy, out of memory, interrupted, I/O error, full.
+    let primary = code.as_deref().and_then(sqlite_code);
+    matches!(primary, Some(5 | 7 | 9 | 10 | 13))
+}
+
+/// Returns the primary code in a code of SQLite, whose higher bytes give details. None for a code of
+/// PostgreSQL.
+fn sqlite_code(code: &str) -> Option<u32> {
+    let code = (code.len() < 5).then_some(code)?;
+    Some(code.parse::<u32>().ok()? & 0xff)
+}
+
 fn verdict(error: &DbErr) -> Verdict {
     use sea_orm::sqlx::Error as Sqlx;
     let runtime = match error {
@@ -114,7 +136,7 @@ fn of_code(code: &str) -> Verdict {
         }
         "57014" | "55P03" => Verdict::Unavailable,
         // SQLite: busy, locked, read-only, I/O error, full.
-        "5" | "6" | "8" | "10" | "13" | "261" | "517" | "773" => Verdict::Unavailable,
+        _ if matches!(sqlite_code(code), Some(5 | 6 | 8 | 10 | 13)) => Verdict::Unavailable,
         _ => Verdict::Bug,
     }
 }
@@ -141,7 +163,7 @@ mod tests {
         ] {
             assert!(matches!(of_code(code), Verdict::Condemned), "{code}");
         }
-        for code in ["53100", "53300", "57014", "58030", "5", "13"] {
+        for code in ["53100", "53300", "57014", "58030", "5", "13", "517", "778"] {
             assert!(matches!(of_code(code), Verdict::Unavailable), "{code}");
         }
         for code in ["23505", "42P01", "22001", "1555", "2067"] {

@@ -443,3 +443,36 @@ async fn sp_2_a_refusal_waits_until_what_it_rests_on_lasts() {
         assert_eq!(refusal.await.is_ok(), lasts);
     }
 }
+
+/// SQLite rolls a transaction back by itself when its disk is full. What a rule then writes, because it
+/// took the error for an answer, would last by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sp_2_after_a_full_disk_a_unit_of_work_writes_no_more() {
+    let fill = "INSERT INTO written (n) VALUES (zeroblob(4000000))";
+    for is_member in [false, true] {
+        let stage = Stage::new().await;
+        let limit = "PRAGMA max_page_count = 100";
+        stage.db.pool().execute_unprepared(limit).await.unwrap();
+        let mut first = None;
+        if is_member {
+            first = Some(begin(&stage, 0).await);
+        }
+        let db = stage.db.clone();
+        let task = tokio::spawn(async move {
+            let tx = db.begin().await.unwrap();
+            write(&tx, 1).await.unwrap();
+            let full = tx.conn().execute_unprepared(fill).await;
+            assert!(InfraError::from(full.unwrap_err()).is_transient());
+            assert!(is_transient(write(&tx, 2).await), "no more");
+            assert!(is_transient(tx.commit().await));
+        });
+        if let Some(first) = first {
+            stage.queued(1).await;
+            assert!(is_transient(first.commit().await), "it shares the outcome");
+        }
+        task.await.unwrap();
+        assert!(stage.lasting().await.is_empty());
+        begin(&stage, 3).await.commit().await.unwrap();
+        assert_eq!(stage.lasting().await, [3]);
+    }
+}

@@ -2,14 +2,17 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use sea_orm::{ConnectionTrait as _, DatabaseExecutor, DatabaseTransaction, DbErr, RuntimeErr};
 use tokio::runtime::Handle;
 
 use super::turns::{Group, Lock, Savepoint, Turns};
-use crate::db::undecided::{self, Outcome};
+use crate::{
+    db::undecided::{self, Outcome},
+    error::ends_transaction,
+};
 
 /// A unit of work at work: it holds the lock. Dropping it rolls it back.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(in crate::db) struct Unit {
     held: Option<Held>,
     /// Statements that failed or were given up: after them the transaction may be gone.
     unsure: AtomicUsize,
+    /// SQLite may have ended the transaction by itself: a further statement would last by itself.
+    is_lost: AtomicBool,
 }
 
 /// In this order: the transaction ends before the lock is free.
@@ -66,12 +71,23 @@ impl Unit {
             turns: Arc::clone(turns),
             held: Some(held),
             unsure: AtomicUsize::new(0),
+            is_lost: AtomicBool::new(false),
         }
     }
 
     pub(in crate::db) fn transaction(&self) -> Result<&DatabaseTransaction, DbErr> {
+        self.check_not_lost()?;
         let held = self.held.as_ref();
         held.map(|held| &held.group.transaction).ok_or_else(ended)
+    }
+
+    fn check_not_lost(&self) -> Result<(), DbErr> {
+        match self.is_lost.load(Ordering::Relaxed) {
+            true => Err(DbErr::Exec(RuntimeErr::Internal(
+                "a statement before has ended the transaction".to_owned(),
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Executes a statement of this unit of work.
@@ -81,14 +97,19 @@ impl Unit {
     ) -> Result<T, DbErr> {
         self.unsure.fetch_add(1, Ordering::Relaxed);
         let done = statement.await;
-        if done.is_ok() {
-            self.unsure.fetch_sub(1, Ordering::Relaxed);
+        match &done {
+            Ok(_) => {
+                self.unsure.fetch_sub(1, Ordering::Relaxed);
+            }
+            Err(error) if ends_transaction(error) => self.is_lost.store(true, Ordering::Relaxed),
+            Err(_) => {}
         }
         done
     }
 
     /// Makes it last. Returns when it lasts.
     pub(in crate::db) async fn commit(mut self) -> Outcome {
+        self.check_not_lost()?;
         let held = self.held.take().ok_or_else(ended)?;
         let is_sure = self.unsure.load(Ordering::Relaxed) == 0;
         let is_first = held.savepoint.is_none();
