@@ -209,4 +209,23 @@ mod tests {
         });
         assert_eq!(lines(&budget, of_48), 240);
     }
+
+    #[tokio::test]
+    async fn oa_19_what_is_left_out_is_counted_in_bounded_space() {
+        let budget = LineBudget::default();
+        let most = u32::try_from(MAX_NETWORKS).unwrap();
+        for number in 0..2 * most {
+            for reason in ["rate_limited", "csrf"] {
+                budget.leave_out(network(number), LineKind::Refused, reason.into());
+            }
+        }
+        budget.leave_out(network(0), LineKind::Served, "csrf".into());
+        budget.left_out.add(|left_out| {
+            let counted = (left_out.refused, left_out.served);
+            assert_eq!(counted, (u64::from(4 * most), 1), "each is counted");
+            assert_eq!(left_out.networks.len(), MAX_NETWORKS);
+            assert_eq!(left_out.reasons.len(), 2);
+            assert_eq!(left_out.reasons["csrf"], u64::from(2 * most) + 1);
+        });
+    }
 }
