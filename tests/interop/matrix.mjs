@@ -63,25 +63,25 @@ const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
 const rust = (file) => ({ language: 'Rust', file });
 // A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs no person to verify.
-const documented = { algs: ['ES256'], offline: true };
+const documented = { algs: ['ES256'], offline: true, path: true };
 const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery document
-// without which the library cannot work, or the row would show nothing.
+// without which the library cannot work, or the row would show nothing. `path`: it is run at a path of the host, too.
 export const clientLibraries = [
-  { name: 'openid-client', ...node('openid-client.mjs'), as: both },
+  { name: 'openid-client', ...node('openid-client.mjs'), as: both, path: true },
   {
     name: 'openid-client (confidential)', ...node('openid-client-confidential.mjs'), as: ['basic', 'post'],
   },
-  { name: 'oauth4webapi', ...node('oauth4webapi.mjs'), as: both },
+  { name: 'oauth4webapi', ...node('oauth4webapi.mjs'), as: both, path: true },
   { name: '@auth/core (Auth.js)', ...node('auth-core.mjs'), as: both },
-  { name: 'oidc-client-ts', language: 'Browser', as: both },
-  { name: 'Authlib', ...python('authlib_client.py'), as: both },
-  { name: 'pyoidc', ...python('pyoidc_client.py'), as: both },
+  { name: 'oidc-client-ts', language: 'Browser', as: both, path: true },
+  { name: 'Authlib', ...python('authlib_client.py'), as: both, path: true },
+  { name: 'pyoidc', ...python('pyoidc_client.py'), as: both, path: true },
   { name: 'mozilla-django-oidc', ...python('django_client.py'), as: ['basic', 'post'] },
-  { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both },
-  { name: 'openidconnect', ...rust('interop-client'), as: both },
-  { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'] },
+  { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both, path: true },
+  { name: 'openidconnect', ...rust('interop-client'), as: both, path: true },
+  { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'], path: true },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
 ];

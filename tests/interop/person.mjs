@@ -9,10 +9,20 @@ export const someone = () => `i${++count}-${process.pid}@example.test`;
 export class Person {
   constructor(issuer, ca) {
     Object.assign(this, { issuer, ca, cookies: new Map(), address: someone(), read: 0, signedIn: 0 });
+    const { origin, pathname } = new URL(issuer);
+    Object.assign(this, { host: origin, path: pathname.replace(/\/$/, '') });
+  }
+
+  // Whether an address is of the service. One of its host outside of its path is another program's: nobody is sent there.
+  isOurs(url) {
+    const { origin, pathname } = new URL(url);
+    if (origin !== this.host) return false;
+    if (!pathname.startsWith(`${this.path}/`)) throw new Error(`sent outside of ${this.path}: ${pathname}`);
+    return true;
   }
 
   // One request, by hand: `fetch` would say of itself that it is a script.
-  ask(url, form, from = this.issuer) {
+  ask(url, form, from = this.host) {
     return this.send(url, form && new URLSearchParams(form).toString(), {
       accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
       'sec-fetch-site': form ? 'same-origin' : 'none',
@@ -70,7 +80,7 @@ export class Person {
       const next = page.location ?? refresh(page.text);
       if (next) {
         const to = new URL(next, page.url).href;
-        if (new URL(to).origin !== this.issuer) return to;
+        if (!this.isOurs(to)) return to;
         page = await this.ask(to);
       } else if (page.status !== 200) {
         throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
@@ -87,7 +97,7 @@ export class Person {
     for (let steps = 0; steps < 30; steps++) {
       const next = page.location ?? refresh(page.text);
       if (next) page = await this.ask(new URL(next, page.url).href);
-      else if (new URL(page.url).origin !== this.issuer || new URL(page.url).pathname === '/logged-out') return page;
+      else if (!this.isOurs(page.url) || new URL(page.url).pathname === `${this.path}/logged-out`) return page;
       else if (page.status !== 200) throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
       else page = await this.answer(page);
     }

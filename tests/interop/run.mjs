@@ -20,6 +20,9 @@ const tools = resolve(process.env.INTEROP_TOOLS ?? 'target/interop');
 const built = resolve(process.env.BIN ?? 'target/debug');
 const onPath = (name) => (process.env.PATH ?? '').split(delimiter).some((one) => existsSync(join(one, name)));
 const wanted = process.argv.slice(2);
+// A round at a path of the host has few rows, those with `path`: it is about addresses, and the other rounds about the rest.
+const atPath = 'https at a path';
+const runsAt = ({ schemes, path }, scheme) => (scheme === atPath ? path : schemes?.includes(scheme) ?? true);
 const chosen = (list) => list.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 const folder = mkdtempSync(join(tmpdir(), 'entree-interop-'));
 // Apache gives its rights up, and reads the certificate then.
@@ -60,17 +63,20 @@ function short(text) {
 }
 
 const rows = [];
-async function row(library, { scheme, metadata }, work) {
+async function row(library, { scheme, metadata, service }, work) {
   const reason = missing(library);
   const result = { name: library.name, scheme, version: '', did: [], result: '' };
   try {
-    if (library.schemes && !library.schemes.includes(scheme)) return;
+    if (!runsAt(library, scheme)) return;
     if (reason) result.result = `skipped (${reason})`;
     else if (library.language && library.needs && !(library.needs in metadata)) result.result = `not yet (discovery has no ${library.needs})`;
     else Object.assign(result, await work(), { result: 'passed' });
   } catch (error) {
     result.result = 'FAILED';
     result.error = short(String(error.message ?? error));
+    // An error page has the reference of its lines in the log.
+    const [reference] = result.error.match(/\b[0-9a-f]{32}\b/) ?? [];
+    if (reference) result.error += `\n${service.log.filter((line) => line.includes(reference)).join('\n')}`;
   }
   rows.push(result);
   const words = [library.name, result.version, scheme].filter(Boolean).join(' ');
@@ -78,8 +84,8 @@ async function row(library, { scheme, metadata }, work) {
 }
 
 class Run {
-  constructor(scheme, service, { origin, trust, strays, worlds }) {
-    Object.assign(this, { scheme, service, issuer: service.issuer, origin, trust, strays, worlds, tokens: [] });
+  constructor(scheme, service, { origin, trust, strays, worlds, proxied }) {
+    Object.assign(this, { scheme, service, issuer: service.issuer, origin, trust, strays, worlds, proxied, tokens: [] });
   }
 
   trusting() {
@@ -163,7 +169,7 @@ class Run {
 
   // A program as its recipe in docs/clients.md sets it up.
   async program(program) {
-    const world = Object.assign(this.worlds.get(program), { issuer: this.issuer, trust: this.trust, env: this.trusting() ?? {} });
+    const world = Object.assign(this.worlds.get(program), { issuer: this.issuer, trust: this.trust, env: this.trusting() ?? {}, proxied: this.proxied });
     try {
       const did = await program.run(world);
       return { version: program.version(), did };
@@ -171,6 +177,7 @@ class Run {
       throw new Error(`${error.message}\n${error.stack.split('\n').find((line) => line.includes('/programs/')) ?? ''}\n${(world.log ?? []).join('').slice(-3000)}`);
     } finally {
       await world.stop();
+      if (this.proxied) this.proxied.withheld = undefined;
     }
   }
 
@@ -213,7 +220,7 @@ async function round(scheme) {
   };
   if (scheme !== 'http' && !trusted) return other('skipped (no openssl to make a certificate)');
   const worlds = new Map();
-  for (const program of chosen(programs)) worlds.set(program, await World.open(join(at, program.client)));
+  for (const program of chosen(programs).filter((one) => runsAt(one, scheme))) worlds.set(program, await World.open(join(at, program.client)));
   mkdirSync(at, { recursive: true });
   const recipes = [...worlds].map(([program, world]) => world.client(program.client))
     .concat(otherClients(at, [...worlds.keys()].map(({ client }) => client))).join('\n');
@@ -221,7 +228,8 @@ async function round(scheme) {
   const all = write({ ...clients, ...confidential });
   const text = takes(binary, at, all) ? all : write(clients);
   if (own && !takes(binary, at, text)) return other('FAILED');
-  const proxied = scheme === 'https by proxy' ? await proxy(trusted) : undefined;
+  const path = scheme === atPath ? '/auth' : '';
+  const proxied = path || scheme === 'https by proxy' ? await proxy(trusted, path) : undefined;
   const trust = scheme === 'http' ? undefined : trusted;
   const port = await freePort();
   // As `proxied` or not, one issuer at all its times.
@@ -241,16 +249,21 @@ async function round(scheme) {
   await stray('another issuer', await start(binary, at, text));
   const service = await begin();
   assert.equal(new URL(service.issuer).protocol, `${scheme.split(' ')[0]}:`);
-  await new Run(scheme, service, { origin: site.origin, trust, strays, worlds }).all();
+  await new Run(scheme, service, { origin: site.origin, trust, strays, worlds, proxied }).all();
   await service.stop();
   proxied?.stop();
   for (const world of worlds.values()) world.close();
-  const loud = service.log.filter((line) => /\bERROR\b|panicked/.test(line));
-  if (loud.length > 0) rows.push({ name: 'the log of the service', scheme, version: '', did: [], result: 'FAILED', error: loud[0] });
-  for (const line of loud.slice(0, 10)) console.log(`FAILED  the service logged: ${line}`);
+  const troubles = {
+    'the service logged': service.log.filter((line) => /\bERROR\b|panicked/.test(line)),
+    'asked for outside of the path': proxied?.strayed ?? [],
+  };
+  for (const [name, lines] of Object.entries(troubles)) {
+    if (lines.length > 0) rows.push({ name, scheme, version: '', did: [], result: 'FAILED', error: lines[0] });
+    for (const line of lines.slice(0, 10)) console.log(`FAILED  ${name}: ${line}`);
+  }
 }
 
-for (const scheme of (process.env.SCHEMES ?? 'http,https by proxy,https').split(',')) await round(scheme);
+for (const scheme of (process.env.SCHEMES ?? `http,https by proxy,https,${atPath}`).split(',')) await round(scheme);
 site.stop();
 
 if (process.env.WRITE === '1') writeFileSync(join(here, '../../docs/interop.md'), table(rows, [...clientLibraries, ...documentReaders, ...verifierLibraries, ...programs].map(({ name }) => name)));

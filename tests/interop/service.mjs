@@ -28,11 +28,17 @@ export function takes(binary, folder, text) {
   return spawnSync(binary, ['--config', file, 'check-config', '--dev'], { cwd: folder, env: clean() }).status === 0;
 }
 
-// Ends TLS before the service, as a reverse proxy does. `to` is set once the service has its address.
-export async function proxy({ cert, key }) {
-  const self = { to: undefined };
+// Ends TLS before the service, as a reverse proxy does. `to` is set once the service has its address. With a path it
+// passes on what docs/https.md says, but for the path `withheld`; what else comes is in `strayed`.
+export async function proxy({ cert, key }, path = '') {
+  const self = { to: undefined, withheld: undefined, strayed: [] };
+  const documents = ['openid-configuration', 'oauth-authorization-server'].map((name) => `/.well-known/${name}${path}`);
+  const passes = (asked) => path === '' || asked === path || asked.startsWith(`${path}/`) || documents.includes(asked);
   const server = https.createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
     const { method, headers, url } = request;
+    const asked = url.split('?', 1)[0];
+    if (!passes(asked)) self.strayed.push(`${method} ${asked}`);
+    if (!passes(asked) || asked === self.withheld) return response.writeHead(404).end();
     const inner = http.request(new URL(url, self.to), { method, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.rawHeaders);
       answer.pipe(response);
@@ -42,7 +48,7 @@ export async function proxy({ cert, key }) {
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   return Object.assign(self, {
-    url: `https://127.0.0.1:${server.address().port}`,
+    url: `https://127.0.0.1:${server.address().port}${path}`,
     stop: () => { server.close(); server.closeAllConnections(); },
   });
 }

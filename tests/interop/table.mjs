@@ -16,7 +16,11 @@ export function table(rows, order) {
   return `# Interoperation
 
 Written by a run: \`WRITE=1 tests/interop/run.sh\`. Each library ran unchanged against a running service: over http on
-loopback, over https behind a proxy that ends TLS, and over the listener for https.
+loopback, over https behind a proxy that ends TLS, and over the listener for https. Those with a result in the last
+column also ran against an issuer with a path, \`https://HOST/auth\`, behind a proxy that passes on what
+[https.md](https.md#at-a-path-of-a-shared-host) says; neither they nor the user asked for anything else of the host.
+oauth4webapi read the document of RFC 8414 at the root of the host, and so did Spring Boot's own decoder, from which the
+one below the path was withheld.
 
 Each client library signed a person in by the code from the mail, as two public clients: a first-party one with the
 algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two

@@ -13,6 +13,7 @@ export const kubernetes = {
   name: "Kubernetes API server's verifier",
   client: 'kubernetes',
   schemes: ['https by proxy', 'https'],
+  path: true,
   needs: [[binary, 'no Go that is new enough; scripts/setup.sh interop says which']],
   version: () => versionOfGo('kubernetes', 'k8s.io/apiserver'),
   async run(world) {

@@ -32,7 +32,7 @@ const application = (name, client, did) => ({
   },
 });
 
-export const expressOpenidConnect = application('express-openid-connect', 'express', ['code + PKCE, client_secret_basic, userinfo']);
+export const expressOpenidConnect = { ...application('express-openid-connect', 'express', ['code + PKCE, client_secret_basic, userinfo']), path: true };
 export const passport = application('passport-openidconnect', 'passport', ['code without PKCE, client_secret_post, userinfo']);
 
 const next = join(tools, 'next');

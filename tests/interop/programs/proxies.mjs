@@ -9,6 +9,7 @@ import { tools, versionOfDebian, versionOfGo } from './found.mjs';
 export const oauth2Proxy = {
   name: 'oauth2-proxy',
   client: 'oauth2-proxy',
+  path: true,
   needs: [[join(tools, 'go/oauth2-proxy'), 'no Go that is new enough; scripts/setup.sh interop says which']],
   version: () => versionOfGo('oauth2-proxy', 'github.com/oauth2-proxy/oauth2-proxy/v7'),
   async run(world) {
@@ -33,6 +34,7 @@ const loaded = ['mpm_event', 'authz_core', 'authn_core', 'authz_user', 'auth_ope
 export const apache = {
   name: 'mod_auth_openidc',
   client: 'apache',
+  path: true,
   needs: [[join(modules, 'mod_auth_openidc.so'), 'no apache2 with mod_auth_openidc; scripts/setup.sh interop installs it']],
   version: () => versionOfDebian('libapache2-mod-auth-openidc'),
   async run(world) {

@@ -17,6 +17,7 @@ const launch = (world, file) =>
 export const ruby = {
   name: 'openid_connect (Ruby)',
   client: 'ruby',
+  path: true,
   schemes: ['https by proxy', 'https'],
   needs: [...needs, ['/usr/share/doc/ruby-openid-connect', 'no ruby-openid-connect; scripts/setup.sh interop installs it']],
   version: () => versionOfDebian('ruby-openid-connect'),

@@ -28,6 +28,7 @@ async function launch(world, java, yaml, main) {
 export const spring = {
   name: 'Spring Boot',
   client: 'spring',
+  path: true,
   needs,
   version,
   async run(world) {
@@ -48,9 +49,13 @@ export const spring = {
 export const springApi = {
   name: "Spring Boot's own decoder",
   client: 'spring-api',
+  path: true,
   needs,
   version,
   async run(world) {
+    // At a path Spring asks below it first. Without that document it has to find the one at the root of the host (RFC 8414 §3.1).
+    const { pathname } = new URL(world.issuer);
+    if (pathname !== '/') world.proxied.withheld = `${pathname}/.well-known/openid-configuration`;
     await launch(world, 'Reports.java', 'reports.yaml', 'com.example.reports.Reports');
     return apiOf(world, { client_id: 'spring-api', redirect_uri: 'http://127.0.0.1:49152/callback' }, 'JWT');
   },
