@@ -48,8 +48,19 @@ if [ -e "$tls/cert.pem" ] && [ -e "$tls/key.pem" ]; then
 fi
 
 start entree "$bin/entree" dev --port "$port" ${DATA:+--data "$DATA"}
-issuer=$(said entree 'public listener: ')
+issuer=$(said entree 'entree dev: this machine only; sign in at ')
+issuer=${issuer%%/login, *}
 web="http://127.0.0.1:$web_port"
+# What an entree.toml that was written for servers lacks.
+file=${ENTREE_CONFIG:-entree.toml}
+if ! [[ $issuer =~ ^https?://(127\.0\.0\.1|\[::1\]|localhost|[a-z0-9.-]+\.localhost)(:|/|$) ]]; then
+  echo "$file sets server.public_url to $issuer, which is not this machine: leave that out of it for the demo, or move the file." >&2
+  exit 1
+fi
+if grep -qs '^ *\[\[clients\]\]' "$file" && ! grep -qE '"http://127\.0\.0\.1(:[0-9]+)?/callback"' "$file"; then
+  echo "No client in $file has the redirect URI http://127.0.0.1:8081/callback: add the block of deploy/entree.compose.toml, or move the file." >&2
+  exit 1
+fi
 # One minute instead of five: long enough for the walk.
 start lessons-api "${trusting[@]}" "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
   --audience http://127.0.0.1:8082 --fresh-seconds 60
