@@ -109,6 +109,12 @@ export const demo = {
   },
 
   'the lessons: make run prints a walk, and it can be walked': async ({ browser }) => walkAsPrinted(browser, false),
+  'the lessons: make run says what to change in an entree.toml that was written for servers': async () => {
+    const server = '[server]\npublic_url = "https://login.example.com"\n';
+    await assert.rejects(makeRun(false, server), /sets server\.public_url to https:\/\/login\.example\.com, which is not this machine/);
+    const clients = '[[clients]]\nclient_id = "app"\nname = "App"\naudience = "https://app.example.com"\nredirect_uris = ["https://app.example.com/callback"]\n';
+    await assert.rejects(makeRun(false, clients), /has the redirect URI http:\/\/127\.0\.0\.1:8081\/callback/);
+  },
   'the lessons: make run after make cert: the same over https': async ({ browser }) => walkAsPrinted(browser, true),
 };
 

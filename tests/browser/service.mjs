@@ -132,16 +132,18 @@ export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {})
   return { ...web, api };
 }
 
-// `make run` as it is after its build (scripts/demo.sh), over http or https; what it printed, once its walk is there.
-export async function demo(https) {
+// `make run` as it is after its build (scripts/demo.sh), over http or https; what it printed, once its walk is there. `toml`:
+// what stands in entree.toml.
+export async function demo(https, toml = '') {
   const folder = mkdtempSync(join(tmpdir(), 'entree-demo-'));
   folders.add(folder);
   const data = join(folder, 'data');
+  writeFileSync(join(folder, 'entree.toml'), toml);
   if (https) spawnSync(binary('local-cert'), [join(data, 'tls'), 'localhost', '127.0.0.1']);
   const child = spawn('setpriv', ['--pdeathsig=TERM', join(import.meta.dirname, '../../scripts/demo.sh')], {
     env: {
       ...process.env, CARGO_TARGET_DIR: resolve(bin, '..'), PORT: String(await freePort()), WEB_PORT: '0', API_PORT: '0',
-      DATA: data, ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
+      DATA: data, ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0', ENTREE_CONFIG: join(folder, 'entree.toml'),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
