@@ -36,8 +36,7 @@ said() {
     if ! kill -0 "${children[-1]}" 2>/dev/null; then break; fi
     sleep 0.1
   done
-  echo "$1 did not start; what it said:" >&2
-  cat "$logs/$1" >&2
+  echo "$1 did not start: it says why above. PORT, WEB_PORT and API_PORT choose other ports, as in PORT=8090 make run." >&2
   return 1
 }
 

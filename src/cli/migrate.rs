@@ -95,10 +95,9 @@ async fn undo(db: &Db, steps: u32, yes: bool) -> Outcome {
         );
         return Err(message.into());
     }
-    let list = applied.join("\n  ");
-    let words = format!("the data in what these migrations added is lost:\n  {list}\n");
+    let words = format!("the data in what {} added is lost", applied.join(", "));
     confirm(yes, "undo", &words)?;
     let count = u32::try_from(applied.len()).unwrap_or(steps);
     db.migrate_down(count).await?;
-    output::print(&format!("undone:\n  {list}"))
+    output::print(&format!("undone:\n  {}", applied.join("\n  ")))
 }

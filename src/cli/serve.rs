@@ -103,7 +103,8 @@ impl Service {
         let config = live.startup();
         // Bound before anything slow: a port in use is reported at once, and early callers wait
         // instead of failing.
-        let (public, public_address) = bind(config.server.listen, "server.listen").await?;
+        let key = "server.listen (with `entree dev`: --port)";
+        let (public, public_address) = bind(config.server.listen, key).await?;
         let (management, _) = bind(config.management.listen, "management.listen").await?;
         let certificate =
             Certificate::open(&config.server.tls).map_err(|problem| problem.to_string())?;

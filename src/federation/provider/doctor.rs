@@ -143,7 +143,12 @@ async fn check_client(
 }
 
 fn error_finding(check: &'static str, error: &ProviderError) -> ProviderFinding {
-    ProviderFinding::problem(check, error.to_string(), hint(error))
+    let message = match error {
+        // The finding begins with the name of the check already.
+        ProviderError::Call { call, cause } if *call == check => cause.to_string(),
+        _ => error.to_string(),
+    };
+    ProviderFinding::problem(check, message, hint(error))
 }
 
 /// What the operator can do about an error; docs/providers.md says more.

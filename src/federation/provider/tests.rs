@@ -379,6 +379,7 @@ async fn oc_04_od_7_doctor_tells_dns_refusal_tls_and_authentication_apart() {
             !finding.ok && finding.message.contains(what) && finding.hint.contains(hint),
             "{issuer}: {finding:?}"
         );
+        assert!(!finding.message.contains(finding.check), "{finding:?}");
     }
 }
 
