@@ -7,7 +7,7 @@ SHELL := /bin/bash
 help:
 	@echo 'make run      build and start entree and the lessons demo; prints the addresses to open'
 	@echo 'make cert     a local certificate for https in data/tls; make run uses it'
-	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
+	@echo 'make test     find or install what the tests need, then all layers of a pull request (unit to browser)'
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
 	@echo 'make load     load on a release build: rate, latency, CPU, memory and first start, embedded and PostgreSQL + Redis'
