@@ -2,8 +2,8 @@
 //!
 //! Windows are fixed and run from the first hit; a refused hit is not counted. Each check is one command
 //! to the store, for every caller and every result, so that neither time nor traffic distinguishes one
-//! address from another (A2). While the store is away a check returns an `InfraError`, and the caller
-//! must refuse: no count, no email (A4).
+//! address from another (A2). While the store is away a check returns an `InfraError`: an email
+//! must be refused then (A4), and other callers say what they do.
 //!
 //! A budget of a network holds for the wider prefixes around it as well, with their weaker share
 //! (`crate::network`). `email` has the budgets of an email, in their order.
@@ -113,9 +113,9 @@ pub async fn upstream(
     hit_stored(tickets, sender, ["upstream", "upstream device"], limits).await
 }
 
-/// Counts a form of another site that is stored until our own GET brings the cookies. `Some` is how
+/// Counts a form of a client's site that is stored until our own GET brings the cookies. `Some` is how
 /// long none of this network is stored.
-pub async fn posted(
+pub async fn client_post(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,

@@ -40,14 +40,14 @@ const DOWN: &[&str] = &[
 ];
 
 /// The kinds of emails: PostgreSQL changes the check, SQLite rebuilds the table.
-const LETTERS_POSTGRES: &[&str] = &[
+const EMAIL_KINDS_POSTGRES: &[&str] = &[
     "ALTER TABLE mail_outbox DROP CONSTRAINT mail_outbox_kind_check",
     "ALTER TABLE mail_outbox ADD CONSTRAINT mail_outbox_kind_check CHECK (kind IN ('sign_in', 'no_account', \
      'access_reset', 'provider_connected', 'provider_disconnected'))",
     "ALTER TABLE mail_outbox ADD COLUMN about text",
 ];
 
-const LETTERS_POSTGRES_DOWN: &[&str] = &[
+const EMAIL_KINDS_POSTGRES_DOWN: &[&str] = &[
     "DELETE FROM mail_outbox WHERE kind IN ('provider_connected', 'provider_disconnected')",
     "ALTER TABLE mail_outbox DROP COLUMN about",
     "ALTER TABLE mail_outbox DROP CONSTRAINT mail_outbox_kind_check",
@@ -55,7 +55,7 @@ const LETTERS_POSTGRES_DOWN: &[&str] = &[
      'access_reset'))",
 ];
 
-const LETTERS_SQLITE: &[&str] = &[
+const EMAIL_KINDS_SQLITE: &[&str] = &[
     "CREATE TABLE mail_outbox_before AS SELECT * FROM mail_outbox",
     "DROP TABLE mail_outbox",
     "CREATE TABLE mail_outbox (
@@ -83,7 +83,7 @@ const LETTERS_SQLITE: &[&str] = &[
     "CREATE INDEX mail_outbox_finished ON mail_outbox (finished_at) WHERE finished_at IS NOT NULL",
 ];
 
-const LETTERS_SQLITE_DOWN: &[&str] = &[
+const EMAIL_KINDS_SQLITE_DOWN: &[&str] = &[
     "DELETE FROM mail_outbox WHERE kind IN ('provider_connected', 'provider_disconnected')",
     "ALTER TABLE mail_outbox DROP COLUMN about",
     "CREATE TABLE mail_outbox_before AS SELECT * FROM mail_outbox",
@@ -129,7 +129,7 @@ impl MigrationTrait for Migration {
         crate::run(manager, UP).await?;
         crate::run(
             manager,
-            by_database(manager, LETTERS_POSTGRES, LETTERS_SQLITE),
+            by_database(manager, EMAIL_KINDS_POSTGRES, EMAIL_KINDS_SQLITE),
         )
         .await
     }
@@ -137,7 +137,7 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         crate::run(
             manager,
-            by_database(manager, LETTERS_POSTGRES_DOWN, LETTERS_SQLITE_DOWN),
+            by_database(manager, EMAIL_KINDS_POSTGRES_DOWN, EMAIL_KINDS_SQLITE_DOWN),
         )
         .await?;
         crate::run(manager, DOWN).await

@@ -57,7 +57,7 @@ pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool)
 }
 
 fn check_roles(roles: &[String]) -> Outcome {
-    let Some(bad) = roles.iter().find(|role| !user::is_role(role)) else {
+    let Some(bad) = roles.iter().find(|role| !user::is_role_name(role)) else {
         return Ok(());
     };
     let message = format!(
@@ -69,7 +69,7 @@ fn check_roles(roles: &[String]) -> Outcome {
 /// Sets exactly these roles.
 pub(super) async fn set_roles(db: &Db, who: &str, roles: &[String], json: bool) -> Outcome {
     check_roles(roles)?;
-    let user = find_user(db, who).await?;
+    let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
     user::set_roles(&tx, user.id, roles).await?;
     Event::new(Kind::UserRolesSet)
@@ -207,6 +207,20 @@ mod tests {
         set_roles(&db, "ada@example.com", &[], true).await.unwrap();
         assert_eq!(find_user(&db, &who).await.unwrap().roles, "");
         assert_eq!(kinds(&db).await, ["user.roles_set", "user.roles_set"]);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_user_is_given_no_roles() {
+        let (_file, db, of, _) = database().await;
+        let who = of.public_id.to_string();
+        let tx = db.begin().await.unwrap();
+        user::set_state(&tx, of.id, UserState::Deleted)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let roles = ["coach".to_owned()];
+        assert!(set_roles(&db, &who, &roles, false).await.is_err());
+        assert_eq!(kinds(&db).await, [""; 0], "the audit log says nothing");
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::web::error::RETRY_AFTER;
+
 /// Defines each code in one row: what it means, its name in the audit log, and the page that the
 /// user sees.
 macro_rules! refusal_codes {
@@ -56,6 +58,8 @@ refusal_codes! {
     Method = "up_method" => WrongMethod,
     /// A parameter occurs twice.
     ParamDuplicate = "up_param_duplicate" => TryAgain,
+    /// `code`, `iss` or `error` is longer than any provider sends.
+    ParamTooLong = "up_param_too_long" => TryAgain,
     /// `state` is missing or does not have the form of ours.
     StateMalformed = "up_state_malformed" => TryAgain,
     /// `state` is unknown or expired.
@@ -298,13 +302,10 @@ impl RefusalCode {
     /// UE-04: the seconds of `Retry-After`, for refusals that pass by themselves.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
-        if matches!(
-            self.page(),
-            RefusalPage::ProviderUnavailable | RefusalPage::StoreUnavailable
-        ) {
-            Some(30)
-        } else {
-            None
+        match self.page() {
+            RefusalPage::ProviderUnavailable => Some(30),
+            RefusalPage::StoreUnavailable => Some(RETRY_AFTER),
+            _ => None,
         }
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn record(
         "unknown"
     };
     if refusal.has_flow || refusal.current.is_some() {
-        caller.log_line.keep();
+        caller.log_line.always_write();
     }
     log(caller, refusal.error, provider);
     metrics::upstream_refused(refusal.error.code.label(), provider);

@@ -176,7 +176,7 @@ async fn create_by_mailbox<'a>(
     Ok(Authenticated {
         user,
         method: AuthMethod::Upstream {
-            identity: identity.id,
+            identity_id: identity.id,
             amr: mailbox.amr,
         },
         linked: true,
@@ -198,7 +198,7 @@ async fn authenticate_by_identity<'a>(
     Ok(Authenticated {
         user,
         method: AuthMethod::Upstream {
-            identity: identity.id,
+            identity_id: identity.id,
             amr: evidence.amr,
         },
         linked: false,

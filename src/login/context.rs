@@ -99,7 +99,7 @@ impl RequestContext {
             let (now, limits) = (app.clock().now(), &context.config.session);
             context.current = session::find_by_cookie(app.db.read(), sid, now, limits).await?;
             if context.current.is_some() {
-                context.caller.log_line.keep();
+                context.caller.log_line.always_write();
             }
         }
         Ok(context)
@@ -175,13 +175,13 @@ impl RequestContext {
     /// Gives the pages of this request the language and the options of a client's request. They
     /// hold on every page of its sign-in, error pages included (OC-3).
     pub fn follow(&mut self, app: &App, pending: &PendingRequest) {
-        self.caller.log_line.keep();
+        self.caller.log_line.always_write();
         self.follow_client(app, &pending.ui_locales, Some(&pending.client_id));
     }
 
     /// Does the same for the sign-in that a flow belongs to.
     pub fn follow_flow(&mut self, app: &App, flow: &Flow) {
-        self.caller.log_line.keep();
+        self.caller.log_line.always_write();
         self.follow_client(app, &flow.locale, flow.client_id.as_deref());
     }
 

@@ -49,6 +49,12 @@ pub enum FlowHolder {
     App(String),
 }
 
+/// Returns the key of a flow's address in counters.
+pub fn address_key(flow: &Flow) -> Result<Hash, InfraError> {
+    Hash::from_column(&flow.address_key)
+        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))
+}
+
 /// What a flow is opened with.
 #[derive(Clone, Debug)]
 pub struct NewFlow<'a> {

@@ -85,7 +85,7 @@ pub async fn require_pending(
     let found = pending::peek(&app.tickets, &handle, context.requester()).await?;
     match found {
         Some(pending) => {
-            context.caller.log_line.keep();
+            context.caller.log_line.always_write();
             Ok(Some(pending))
         }
         // OC-8: the page that stored the request set the cookie.

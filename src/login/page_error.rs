@@ -126,7 +126,7 @@ impl PageError {
     pub fn render(self, app: &App, request: &Request) -> Response {
         let caller = Caller::from_request(request);
         if let Self::Infra(error) | Self::Interrupted(error, _) = &self {
-            caller.log_line.keep();
+            caller.log_line.always_write();
             error.log(&caller.request_id);
         }
         let (status, mut key) = self.status_and_text();

@@ -36,6 +36,13 @@ pub fn stay_path(flow: &Flow) -> String {
     with_client(&path, flow.client_id.as_deref())
 }
 
+/// Returns the path of the waiting page of a flow.
+#[must_use]
+pub fn sent_path(flow: &Flow) -> String {
+    let path = format!("/login/sent?flow={}", flow.id);
+    with_client(&path, flow.client_id.as_deref())
+}
+
 /// Returns the path that starts a flow over with its address and its client's request.
 #[must_use]
 pub fn restart_path(flow: &Flow) -> String {
@@ -68,8 +75,7 @@ pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -
                 if stays || has_signed_in_since(app, &context, &flow).await? {
                     return continue_with_session(app, &context, &flow).await;
                 }
-                let path = format!("/login/sent?flow={}", flow.id);
-                Ok(see_other(&with_client(&path, flow.client_id.as_deref())))
+                Ok(see_other(&sent_path(&flow)))
             }
             _ => Err(PageError::SignInExpired),
         }

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::{
     budget::{self, Guesser},
-    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried},
-    request::address_key,
+    consume::{
+        self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried,
+    },
     token,
 };
 use crate::{
@@ -77,7 +78,7 @@ pub async fn look(
     let Some(flow) = flow::find_held(conn, id, &attempt.holder).await? else {
         return Err(refuse(None, ConsumeRefusal::NotHolder));
     };
-    attempt.caller.log_line.keep();
+    attempt.caller.log_line.always_write();
     let Some(code) = normalise(entered, attempt.config.magic_link.code_digits) else {
         return Err(refuse(Some(flow), ConsumeRefusal::Malformed));
     };
@@ -92,11 +93,10 @@ pub async fn consume(
     EnteredCode { flow, code }: EnteredCode,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<ConsumeOutcome, InfraError> {
-    if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
-        return Ok(outcome);
-    }
-    if consume::may_repeat(&flow, tx, attempt) {
-        return repeat(tx, flow, &code, attempt).await;
+    match consume::before_claim(tx, &flow, attempt).await? {
+        BeforeClaim::Repeat => return repeat(tx, flow, &code, attempt).await,
+        BeforeClaim::Outcome(outcome) => return Ok(outcome),
+        BeforeClaim::Claim => {}
     }
     if !count_try(tx, &flow, FlowState::Open, &code, attempt).await? {
         return not_counted(tx, flow, &code, attempt).await;
@@ -213,7 +213,7 @@ async fn compare(
 ) -> Result<Option<ConsumeRefusal>, InfraError> {
     let limits = &attempt.config.limits;
     let live = token::find_live(tx.conn(), flow.id, tx.now).await?;
-    let address = address_key(flow)?;
+    let address = flow::address_key(flow)?;
     let no_code = attempt.code_pepper.tag(&[b"no code", flow.id.as_bytes()]);
     let guesser = Guesser {
         subject: if live.is_empty() { &no_code } else { &address },

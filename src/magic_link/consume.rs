@@ -3,7 +3,6 @@
 //! `link` and `code` look first, without a transaction, then check their secret in one and call
 //! [`claim`] or [`repeat`]. Everything in it is committed, refusals too: a burnt code stays burnt.
 
-use super::request::address_key;
 use crate::{
     audit::{Event, Kind},
     config::Reloadable,
@@ -146,9 +145,30 @@ impl ConsumeRefusal {
     }
 }
 
+/// What an attempt comes to before its flow is claimed.
+pub(super) enum BeforeClaim {
+    /// The flow was consumed a moment ago: its holder gets the result once more (B7).
+    Repeat,
+    Outcome(ConsumeOutcome),
+    Claim,
+}
+
+/// Decides what precedes the claim of a flow, the same for a link and a code.
+pub(super) async fn before_claim(
+    tx: &Tx,
+    flow: &Flow,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<BeforeClaim, InfraError> {
+    if may_repeat(flow, tx, attempt) {
+        return Ok(BeforeClaim::Repeat);
+    }
+    let switch = confirm_switch(tx, flow, attempt).await?;
+    Ok(switch.map_or(BeforeClaim::Claim, BeforeClaim::Outcome))
+}
+
 /// C7: returns `ConfirmSwitch` if another user is signed in in this browser and has not agreed to leave
 /// that session.
-pub(super) async fn confirm_switch(
+async fn confirm_switch(
     tx: &Tx,
     flow: &Flow,
     attempt: &ConsumeAttempt<'_>,
@@ -175,13 +195,13 @@ pub(super) async fn claim(
         return lost_claim(tx, &flow, attempt).await;
     }
     let address = Address::from_column(&flow.canonical);
-    let key = address_key(&flow)?;
-    let link = flow_payload::pending_link_in(&flow)?;
+    let key = flow::address_key(&flow)?;
+    let pending_link = flow_payload::pending_link_in(&flow)?;
     let sign_in = SignInAttempt {
         evidence: Evidence::Email(EmailEvidence {
             address: &address,
             address_key: &key,
-            pending_account: link.as_ref().map(|link| &link.account),
+            pending_account: pending_link.as_ref().map(|link| &link.account),
         }),
         remembered: flow.remembered,
         locale: &flow.locale,
@@ -270,7 +290,7 @@ pub(super) async fn repeat(
     if !session::renew_secret(tx, id, &sid).await? {
         return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
     }
-    let key = address_key(&flow)?;
+    let key = flow::address_key(&flow)?;
     let device = match attempt.browser_state.device {
         Some(sent) if !device::has_ended(tx, &sent.hash(), &key).await? => sent.clone(),
         _ => derive(b"device"),

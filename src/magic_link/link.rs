@@ -4,7 +4,9 @@ use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::{
-    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried},
+    consume::{
+        self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried,
+    },
     token::{self, FoundLink},
 };
 use crate::{
@@ -36,7 +38,7 @@ pub(super) async fn look(
         consume::log_refusal(ConsumeRefusal::OtherBrowser, attempt);
         return Err(NotTried::Refused(Box::new(ConsumeOutcome::OtherHolder)));
     }
-    attempt.caller.log_line.keep();
+    attempt.caller.log_line.always_write();
     Ok(found)
 }
 
@@ -46,11 +48,10 @@ pub(super) async fn consume(
     FoundLink { flow, is_live }: FoundLink,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<ConsumeOutcome, InfraError> {
-    if consume::may_repeat(&flow, tx, attempt) {
-        return consume::repeat(tx, flow, attempt).await;
-    }
-    if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
-        return Ok(outcome);
+    match consume::before_claim(tx, &flow, attempt).await? {
+        BeforeClaim::Repeat => return consume::repeat(tx, flow, attempt).await,
+        BeforeClaim::Outcome(outcome) => return Ok(outcome),
+        BeforeClaim::Claim => {}
     }
     if !is_live {
         return consume::refuse(tx, Some(&flow), ConsumeRefusal::Expired, attempt).await;

@@ -191,7 +191,7 @@ pub async fn resend(
     if flow.next_send_at > now || !has_sends_left(&flow, config) {
         return Ok(ResendOutcome::CoolingDown(Box::new(flow)));
     }
-    let key = address_key(&flow)?;
+    let key = flow::address_key(&flow)?;
     let address = Address::from_column(&flow.canonical);
     let spending = spend_budget(app, &address, &key, request.device, request.caller);
     let budget = match spending.await? {
@@ -219,12 +219,6 @@ pub async fn resend(
 #[must_use]
 pub fn has_sends_left(flow: &Flow, config: &Reloadable) -> bool {
     u32::try_from(flow.sends).is_ok_and(|sends| sends < config.limits.sends_per_flow)
-}
-
-/// Returns the key of the flow's address in counters.
-pub(super) fn address_key(flow: &Flow) -> Result<Hash, InfraError> {
-    Hash::from_column(&flow.address_key)
-        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))
 }
 
 /// What the budgets say of an email, and whether a known device spent its own.

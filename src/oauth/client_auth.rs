@@ -158,7 +158,7 @@ pub(crate) async fn authenticate_client<'a>(
         }
     };
     if client.token_endpoint_auth_method != ClientAuth::None {
-        caller.log_line.keep();
+        caller.log_line.always_write();
     }
     Ok(TokenRequest {
         app,

@@ -13,7 +13,12 @@ use poem::{
 
 use crate::{
     error::InfraError,
-    web::{caller::Caller, params::ParamError, reason::RefusalReason},
+    web::{
+        caller::Caller,
+        error::{RETRY_AFTER, UNAVAILABLE_TEXT},
+        params::ParamError,
+        reason::RefusalReason,
+    },
 };
 
 /// A registered error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
@@ -113,8 +118,7 @@ impl OauthError {
     #[must_use]
     pub(crate) fn from_infra(error: &InfraError) -> Self {
         if error.is_transient() {
-            let description = "The service is temporarily unavailable. Try again in a few seconds.";
-            Self::new(ErrorCode::TemporarilyUnavailable, description)
+            Self::new(ErrorCode::TemporarilyUnavailable, UNAVAILABLE_TEXT)
         } else {
             let description = "The service has an internal error.";
             Self::new(ErrorCode::ServerError, description)
@@ -139,7 +143,7 @@ impl OauthError {
         });
         let mut response = json_response(self.code.status(), &body);
         if self.code == ErrorCode::TemporarilyUnavailable {
-            set_retry_after(&mut response, Duration::from_secs(5));
+            set_retry_after(&mut response, Duration::from_secs(RETRY_AFTER.into()));
         }
         self.refusal_reason().attach_to(response)
     }
@@ -244,7 +248,7 @@ impl EndpointError {
                 response
             }
             Self::Infra(error) => {
-                caller.log_line.keep();
+                caller.log_line.always_write();
                 error.log(&caller.request_id);
                 OauthError::from_infra(&error).into_response()
             }

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | the session ended | refused | refused | allowed (ST-05) |
 //! | the user was disabled, or their epoch was raised | refused | refused | refused |
-//! | the provider account was disconnected | refused | refused, since its grants are revoked | as before |
+//! | the provider account was disconnected | refused | refused, since its grants are revoked | refused, since its grants are revoked |
 //! | consent was withdrawn or narrowed | refused | refused | refused |
 //! | the grant was revoked or expired | | refused | refused |
 //!

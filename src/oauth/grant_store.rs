@@ -134,7 +134,7 @@ pub(crate) async fn find_code_session(
 ) -> Result<Option<CodeSession>, InfraError> {
     use sea_orm::ExprTrait as _;
 
-    let mut select = session::select_with_user(session::with_id(session));
+    let mut select = session::select_one_with_user(session::id_is(session));
     let owner = session::user_column();
     // In the words of the partial index, as in `revoke_surplus`.
     let most = Query::select()

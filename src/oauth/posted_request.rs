@@ -59,7 +59,7 @@ pub(crate) async fn store(
     }
     let limits = &app.config.get().limits;
     let caller = Caller::from_request(request).ip;
-    if let Some(wait) = limit::posted(&app.tickets, caller, limits).await? {
+    if let Some(wait) = limit::client_post(&app.tickets, caller, limits).await? {
         let query = as_query(&form).filter(|_| over_budget == OverBudget::UseQuery);
         return match query {
             Some(query) => Ok(format!("{path}?{query}")),

@@ -79,7 +79,7 @@ async fn load(app: &App, request: &Request, body: Body) -> Result<serde_json::Va
     let token = read_token(request, body).await?;
     let config = app.config.get();
     let token = access_token::find_active(app, &config, &token, UserParts::UserAndAddress).await?;
-    Caller::from_request(request).log_line.keep();
+    Caller::from_request(request).log_line.always_write();
     cors::restrict_to_origins(request, &token.client.allowed_origins);
     // A scope that an operator has taken from the client since is gone here, too.
     let scope = scope::grantable(token.client, token.text("scope"));
@@ -153,7 +153,7 @@ impl BearerError {
                 return with_challenge(response, "");
             }
             Self::Infra(error) => {
-                caller.log_line.keep();
+                caller.log_line.always_write();
                 error.log(&caller.request_id);
                 return OauthError::from_infra(error).into_response();
             }

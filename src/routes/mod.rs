@@ -74,12 +74,12 @@ pub fn public(
         .data(Metadata::default())
         .data(document)
         .data(providers.clone())
-        .around(decided)
+        .around(after_commit)
         .with(layers)
 }
 
-/// Holds a response back until all that it rests on lasts (SP-2).
-async fn decided<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<E::Output> {
+/// Holds a response back until the commits that it depends on are durable (SP-2).
+async fn after_commit<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<E::Output> {
     db::decided(endpoint.call(request)).await?
 }
 

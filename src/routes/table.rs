@@ -98,8 +98,8 @@ fn add_federation(routes: Route) -> Route {
             "/upstream/:provider/callback",
             allow_methods(
                 "GET, HEAD, POST",
-                // Without it HEAD would run the GET handler, and a link preview would use up the
-                // flow (CB-01).
+                // The handler itself must see HEAD to refuse it; the framework would otherwise turn it
+                // into a GET, which uses the flow up (CB-01).
                 get(endpoint::callback::get)
                     .head(endpoint::callback::get)
                     .post(endpoint::callback::post),

@@ -61,13 +61,13 @@ pub async fn find_live(
     now: Time,
     limits: &config::Session,
 ) -> Result<Option<CurrentSession>, InfraError> {
-    let found = find_with_user(conn, with_id(id)).await?;
+    let found = find_with_user(conn, id_is(id)).await?;
     Ok(found.and_then(|(session, user)| if_live(session, user?, now, limits)))
 }
 
-/// Selects the session with this id.
+/// Returns the condition that a session has this id.
 #[must_use]
-pub fn with_id(id: Uuid) -> Condition {
+pub fn id_is(id: Uuid) -> Condition {
     Condition::all().add(session::Column::Id.eq(id))
 }
 
@@ -77,10 +77,10 @@ pub fn user_column() -> ColumnRef {
     session::Column::UserId.as_column_ref().into_column_ref()
 }
 
-/// Returns the statement that reads sessions, each with its user. [`read_joined`] and
-/// [`user::read_joined`] read its rows.
+/// Returns the statement that reads one session with its user. [`read_joined`] and
+/// [`user::read_joined`] read its row.
 #[must_use]
-pub fn select_with_user(which: Condition) -> SelectStatement {
+pub fn select_one_with_user(which: Condition) -> SelectStatement {
     let mut select = Query::select();
     joined::add_columns::<session::Entity>(&mut select, COLUMNS);
     select.from(session::Entity).cond_where(which).limit(1);
@@ -92,7 +92,7 @@ async fn find_with_user(
     conn: &impl ConnectionTrait,
     which: Condition,
 ) -> Result<Option<(Session, Option<User>)>, InfraError> {
-    let Some(row) = conn.query_one(&select_with_user(which)).await? else {
+    let Some(row) = conn.query_one(&select_one_with_user(which)).await? else {
         return Ok(None);
     };
     let user = user::read_joined(&row)?;

@@ -21,7 +21,7 @@ pub enum AuthMethod<'a> {
     /// At an upstream provider.
     Upstream {
         /// The linked account.
-        identity: Uuid,
+        identity_id: Uuid,
         /// The methods that the provider reports, separated by spaces; empty if it reports none.
         amr: &'a str,
     },
@@ -46,10 +46,10 @@ impl<'a> AuthMethod<'a> {
     }
 
     #[must_use]
-    pub const fn identity(self) -> Option<Uuid> {
+    pub const fn identity_id(self) -> Option<Uuid> {
         match self {
             Self::Email => None,
-            Self::Upstream { identity, .. } => Some(identity),
+            Self::Upstream { identity_id, .. } => Some(identity_id),
         }
     }
 }

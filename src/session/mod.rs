@@ -13,8 +13,8 @@ mod start;
 pub use end::{end, end_all, end_from_identity, sweep};
 pub use entity::session::Model as Session;
 pub use find::{
-    CurrentSession, find_by_cookie, find_live, idle_end, if_live, join, list_live, lock_for_share,
-    read_joined, record_use, select_with_user, user_column, with_id,
+    CurrentSession, find_by_cookie, find_live, id_is, idle_end, if_live, join, list_live,
+    lock_for_share, read_joined, record_use, select_one_with_user, user_column,
 };
 pub use method::{AuthMethod, FRESH_FOR, UPSTREAM_ACR, is_fresh, is_from_upstream};
 pub use secret::{renew_secret, rotate, step_up};

@@ -58,7 +58,10 @@ pub async fn step_up(
         .col_expr(session::Column::LastSeenAt, Expr::value(tx.now.0))
         .col_expr(session::Column::Acr, Expr::value(method.acr()))
         .col_expr(session::Column::Amr, Expr::value(method.amr()))
-        .col_expr(session::Column::IdentityId, Expr::value(method.identity()))
+        .col_expr(
+            session::Column::IdentityId,
+            Expr::value(method.identity_id()),
+        )
         .exec(tx.conn())
         .await?;
     Ok((result.rows_affected == 1).then_some(secret))

@@ -55,7 +55,7 @@ pub async fn start(
         auth_time: tx.now,
         acr: new.method.acr().to_owned(),
         amr: new.method.amr().to_owned(),
-        identity_id: new.method.identity(),
+        identity_id: new.method.identity_id(),
         device: new.device.to_owned(),
         remembered: new.remembered,
         created_at: tx.now,

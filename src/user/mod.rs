@@ -23,7 +23,7 @@ pub use find::{
 };
 pub use identity::{Identity, UpstreamAccount};
 pub use profile::{
-    MAX_NAME, NameError, bump_epoch, is_role, parse_name, roles, set_initial_profile, set_name,
-    set_roles, set_state,
+    MAX_NAME, NameError, bump_epoch, is_role_name, parse_name, roles, set_initial_profile,
+    set_name, set_roles, set_state,
 };
 pub use resolve::{ResolvedUser, resolve};

@@ -30,24 +30,25 @@ pub fn roles(user: &User) -> Vec<String> {
 /// Returns whether this may be the name of a role: names stand in tokens, and between spaces in
 /// their column.
 #[must_use]
-pub fn is_role(name: &str) -> bool {
+pub fn is_role_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     (1..=MAX_ROLE).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-/// Gives a user exactly these roles, each once, in order. Names that [`is_role`] refuses are left
-/// out.
+/// Gives a user exactly these roles, each once, in order.
+///
+/// # Errors
+/// A name that the caller should have refused by [`is_role_name`]; nothing is changed then.
 pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), InfraError> {
-    let roles: BTreeSet<&str> = roles
-        .iter()
-        .map(String::as_str)
-        .filter(|role| is_role(role))
-        .collect();
+    let roles: BTreeSet<&str> = roles.iter().map(String::as_str).collect();
+    if !roles.iter().all(|role| is_role_name(role)) {
+        return Err(InfraError::internal("the name of a role was not checked"));
+    }
     let roles = roles.into_iter().collect::<Vec<_>>().join(" ");
     update(tx, id, user::Column::Roles, roles.into()).await
 }
 
-/// Locks or unlocks a user. The caller that locks also ends sessions (see [`bump_epoch`]).
+/// Disables or enables a user. The caller that disables also ends sessions (see [`bump_epoch`]).
 pub async fn set_state(tx: &Tx, id: Uuid, state: UserState) -> Result<(), InfraError> {
     update(tx, id, user::Column::State, state.to_value().into()).await
 }
@@ -128,7 +129,8 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, InfraError> {
         .ok_or_else(|| InfraError::internal("the user is gone within its transaction"))
 }
 
-/// Updates a column of a user who is not deleted.
+/// Updates a column of a user. A deleted user is left as it is, without an error: the caller looks first,
+/// and a deletion in between wins.
 async fn update(tx: &Tx, id: Uuid, column: user::Column, value: Value) -> Result<(), InfraError> {
     let update = user::Entity::update_many()
         .col_expr(column, Expr::value(value))

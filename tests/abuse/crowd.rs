@@ -40,7 +40,7 @@ pub(crate) struct Crowd {
     host: String,
     sent: AtomicUsize,
     /// Where emails arrive.
-    post: Arc<Sink>,
+    mail_sink: Arc<Sink>,
 }
 
 /// A sign-in form that was opened, with its cookie.
@@ -63,7 +63,7 @@ impl Crowd {
             url: stage.service.copies[0].public.clone(),
             host: stage.service.url.trim_start_matches("http://").to_owned(),
             sent: AtomicUsize::new(0),
-            post: Arc::clone(&stage.post),
+            mail_sink: Arc::clone(&stage.mail_sink),
         })
     }
 
@@ -150,12 +150,12 @@ impl Crowd {
         self.json(from, path, &new_login(CLIENT, to)).await
     }
 
-    /// Waits until the emails that were requested are sent: no further one comes for a while.
+    /// Waits until the emails that were requested are sent: no further one comes within 200 ms. At most 2 s,
+    /// since other attackers go on requesting.
     pub(crate) async fn wait_for_emails(&self) {
         let mut last = usize::MAX;
-        // Bounded: other attackers go on requesting.
         for _ in 0..10 {
-            let total = self.post.total();
+            let total = self.mail_sink.total();
             if total == last {
                 return;
             }

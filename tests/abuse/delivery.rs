@@ -58,7 +58,7 @@ pub(crate) async fn own_domains(
         let address = format!("owner@own-{number}.test");
         let owner = Person::ready(&stage, Way::App, &address, own_network(&stage)).await;
         stage
-            .post
+            .mail_sink
             .fault(&address, Some(Fault::Stall))
             .expect("a fault");
         owners.push(owner);
@@ -96,7 +96,7 @@ pub(crate) async fn slow_domain(
     let (domain, fault) = hanging.domain();
     flood(size(40, 120), async |number| {
         let to = format!("someone-{number}@{domain}");
-        stage.post.fault(&to, Some(fault)).expect("a fault");
+        stage.mail_sink.fault(&to, Some(fault)).expect("a fault");
         let _ = crowd.email_by_app(network(number % networks), &to).await;
     })
     .await;
@@ -187,11 +187,11 @@ async fn oa_10_spellings_of_a_mailbox_share_its_budget() {
     // An email that was requested later has come: the others are not on their way any more.
     crowd.email_by_app(network(2), "later@example.test").await;
     let later = stage
-        .post
+        .mail_sink
         .wait("later@example.test", 1, crate::judge::within());
     later.await.expect("an email");
     assert_eq!(
-        stage.post.total(),
+        stage.mail_sink.total(),
         3,
         "two of all spellings, and the later one"
     );

@@ -38,7 +38,7 @@ async fn sign_in(stage: &Stage, crowd: &Crowd, number: usize) -> Value {
     let (status, started) = crowd.email_by_app(from, &to).await;
     assert_eq!(status, 202, "{started}");
     let mail = testkit::until("the email", within(), || async {
-        stage.post.all(&to).await.into_iter().next()
+        stage.mail_sink.all(&to).await.into_iter().next()
     });
     let mail = mail.await.expect("an email");
     let proof = json!({"flow_id": started["flow_id"], "code_verifier": VERIFIER,
@@ -74,7 +74,7 @@ pub(crate) async fn of_one_network(
     for number in 0..ADDRESSES {
         secrets.push(sign_in(&stage, &crowd, number).await);
     }
-    stage.post.slow_down(EACH);
+    stage.mail_sink.slow_down(EACH);
     flood(size(400, 4_000), async |number| {
         let mut new = new_login(CLIENT, &address(number));
         new["device_secret"] = secrets[number % ADDRESSES].clone();

@@ -122,7 +122,7 @@ impl Attack {
     async fn left(self, stage: &Stage) -> Left {
         let mut most = 0;
         for number in 0..victims() {
-            most = most.max(stage.post.all(&victim(number)).await.len());
+            most = most.max(stage.mail_sink.all(&victim(number)).await.len());
         }
         let (count, of) = match self.aim {
             Aim::Emails => (most, "emails to a victim"),

@@ -1,4 +1,4 @@
-//! The innocents: people who sign in while the attack goes on.
+//! Legitimate users, the innocents: they sign in while the attack goes on.
 
 use std::{
     net::Ipv4Addr,
@@ -192,8 +192,8 @@ impl Person {
         );
     }
 
-    /// Requests a code for the client in a session, and exchanges it if there is one.
-    pub(crate) async fn ask_for_code(&mut self, stage: &Stage) {
+    /// Requests an authorization code for the client in a session, and exchanges it if there is one.
+    pub(crate) async fn request_authorization_code(&mut self, stage: &Stage) {
         let client = Client::new(&stage.service.url, CLIENT, CALLBACK);
         let url = client.authorize_url("openid email").await;
         let page = self.browser.open(url.as_str()).await;
@@ -220,7 +220,7 @@ impl Person {
         if !page.has("form#code") {
             return page;
         }
-        stage.refuse();
+        stage.count_refused_right_code();
         // The page says that the link in the same email still works.
         assert!(page.error().is_some(), "{}", page.summary());
         self.by_link(&mail).await
@@ -251,7 +251,7 @@ impl Person {
                 self.device_secret = tokens["device_secret"].as_str().map(str::to_owned);
                 return tokens;
             }
-            stage.refuse();
+            stage.count_refused_right_code();
             last = tokens;
         }
         panic!("{last}");
@@ -269,7 +269,7 @@ impl Person {
         (seen, started)
     }
 
-    /// Requests an email in the app, and leaves it at that.
+    /// Requests an email in the app without using it.
     pub(crate) async fn request_email(&self, stage: &Stage) {
         let client = Client::new(&stage.service.url, CLIENT, CALLBACK);
         let mut new = new_login(CLIENT, &self.address);

@@ -40,7 +40,7 @@ pub(crate) async fn unnamed(
     let mut emails = 0;
     for number in 0..CLAIMED {
         emails += stage
-            .post
+            .mail_sink
             .all(&format!("someone@crowd-{number}.test"))
             .await
             .len();

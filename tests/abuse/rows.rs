@@ -1,4 +1,5 @@
-//! OA-8: rows that requests leave behind: those of strangers, and grants of a user without end.
+//! OA-8: the rows that requests leave behind. Requests of strangers leave none, and the grants of one user with
+//! one client do not grow without limit.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -100,7 +101,7 @@ pub(crate) async fn requests_of_strangers(
     };
     let innocents = all_sign_in(&stage, people).await;
     drop(background);
-    // A sign-in writes rows: the count is one that can grow.
+    // A sign-in writes rows: the count would have seen those of the attack.
     assert!(stage.all_rows().await > before + left);
     Some(Measured {
         attack: "OA-8, requests that belong to nothing".to_owned(),
@@ -133,7 +134,7 @@ pub(crate) async fn codes_of_one_session(
     .await;
     let count = size(120, 2_000);
     for _ in 0..count {
-        insider.ask_for_code(&stage).await;
+        insider.request_authorization_code(&stage).await;
     }
     let innocents = all_sign_in(&stage, people).await;
     let grants = "SELECT count(*) AS n FROM grant_families g JOIN user_emails e ON e.user_id = g.user_id \

@@ -33,7 +33,7 @@ pub(crate) const BOTH: [Backend; 2] = [Backend::Embedded, Backend::Servers];
 /// A service and what it stands on.
 pub(crate) struct Stage {
     pub(crate) service: Service,
-    pub(crate) post: Arc<Sink>,
+    pub(crate) mail_sink: Arc<Sink>,
     pub(crate) backend: Backend,
     /// Kept as long as the service: a ticket store that is small and filled by no other test.
     _redis: Option<Redis>,
@@ -50,8 +50,8 @@ fn binary() -> PathBuf {
 }
 
 /// The settings of these tests for a service.
-fn options(backend: Backend, post: &Sink) -> Options {
-    Options::new(backend, post.address()).tail(&format!(
+fn options(backend: Backend, mail_sink: &Sink) -> Options {
+    Options::new(backend, mail_sink.address()).tail(&format!(
         "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
          \"https://lessons.example.test\"\nfirst_party = true\napp_sign_in = true\n"
     ))
@@ -63,8 +63,8 @@ impl Stage {
         backend: Backend,
         change: impl FnOnce(Options) -> Options,
     ) -> Option<Arc<Self>> {
-        let post = Arc::new(Sink::start().await);
-        let options = change(options(backend, &post));
+        let mail_sink = Arc::new(Sink::start().await);
+        let options = change(options(backend, &mail_sink));
         let redis = match backend {
             Backend::Embedded => None,
             _ => Some(present(Redis::start_with("32mb").await)?),
@@ -77,7 +77,7 @@ impl Stage {
         let service = present(Service::start_on(&binary(), options, servers).await)?;
         Some(Arc::new(Self {
             service,
-            post,
+            mail_sink,
             backend,
             _redis: redis,
             refused: AtomicUsize::new(0),
@@ -153,7 +153,7 @@ impl Stage {
 
     /// The emails of a device to an address: users know theirs by the device that it names.
     pub(crate) async fn emails(&self, address: &str, device: &str) -> Vec<Mail> {
-        let all = self.post.all(address).await;
+        let all = self.mail_sink.all(address).await;
         all.into_iter()
             .filter(|mail| mail.text.contains(device))
             .collect()
@@ -169,7 +169,7 @@ impl Stage {
     }
 
     /// Counts a right code that was refused.
-    pub(crate) fn refuse(&self) {
+    pub(crate) fn count_refused_right_code(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { entree, linkOf, linksOf } from './service.mjs';
-import { askForMail, assertSignedIn, assertSignedOut, isSignedIn, press, someone } from './people.mjs';
+import { askForMail, assertSignedIn, assertSignedOut, isSignedIn, pressLinkButton, newAddress } from './people.mjs';
 
 export const attacks = {
   'C2 a plain form post under no-referrer sends Origin null and is taken': async ({ browser, service }) => {
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     const posted = page.waitForRequest((request) => request.method() === 'POST' && request.url().includes('/login/link'));
     await page.goto(linkOf(mail));
     await page.locator('form#link button').first().click();
@@ -23,7 +23,7 @@ export const attacks = {
   'C2 a sandboxed frame of another site cannot use the link': async ({ browser, service }) => {
     const context = await browser.newContext();
     const own = await context.newPage();
-    const mail = await askForMail(own, service, someone());
+    const mail = await askForMail(own, service, newAddress());
     const link = linkOf(mail);
     await own.close();
     const form = `<form method=post action="${link}"><input name=form_token value=x></form><script>document.forms[0].submit()</script>`;
@@ -49,7 +49,7 @@ export const attacks = {
       for (const frame of framed) assert.equal(await frame.locator('form#link').count().catch(() => 0), 0, 'not framed');
       await assertSignedOut(context, service);
       await page.goto(link);
-      await press(page);
+      await pressLinkButton(page);
       await assertSignedIn(context, service);
     } finally {
       server.close();
@@ -126,7 +126,7 @@ for (const [name, scan] of Object.entries(scanners)) {
     const service = await entree({ clock: true });
     const [owner, scanner] = [await browser.newContext(), await browser.newContext()];
     const page = await owner.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     // A window that waits belongs to the owner; it must not help the scanner either.
     for (const seconds of service.shift ? [0, 22, 480] : [0]) {
       await service.shift?.(seconds);
@@ -134,7 +134,7 @@ for (const [name, scan] of Object.entries(scanners)) {
       assert.ok(!(await isSignedIn(scanner, service)), `the scanner has no session after ${seconds} s`);
     }
     await page.goto(linkOf(mail));
-    await press(page);
+    await pressLinkButton(page);
     await assertSignedIn(owner, service);
     await assertSignedOut(scanner, service);
     await Promise.all([owner.close(), scanner.close()]);

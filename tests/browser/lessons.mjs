@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execSync } from 'node:child_process';
 import { codeOf, demo as makeRun, entree, lessons } from './service.mjs';
-import { assertSignedOut, someone } from './people.mjs';
+import { assertSignedOut, newAddress } from './people.mjs';
 import { freePort } from './ports.mjs';
 
 // Signs in at the client by the code of the `count`th mail.
@@ -28,7 +28,7 @@ async function visit(browser, { clock = false, refreshMargin } = {}) {
   const web = await lessons(service, { webPort, refreshMargin });
   const context = await browser.newContext();
   const page = await context.newPage();
-  const address = someone();
+  const address = newAddress();
   await page.goto(web.url);
   await page.click('#sign-in');
   await enter(page, service, address);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { askForMail, signIn, someone } from './people.mjs';
+import { askForMail, signIn, newAddress } from './people.mjs';
 import { linkOf } from './service.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -24,12 +24,12 @@ const pages = {
   },
   sent: async (context, service) => {
     const page = await context.newPage();
-    await askForMail(page, service, someone());
+    await askForMail(page, service, newAddress());
     return page;
   },
   'sent-wrong-code': async (context, service) => {
     const page = await context.newPage();
-    await askForMail(page, service, someone());
+    await askForMail(page, service, newAddress());
     await page.fill('form#code [name=code]', '00000000');
     await page.click('form#code button');
     await page.waitForSelector('#error');
@@ -37,7 +37,7 @@ const pages = {
   },
   link: async (context, service) => {
     const page = await context.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     await hold(page);
     await page.goto(linkOf(mail));
     await page.waitForSelector('form#link');
@@ -46,14 +46,14 @@ const pages = {
   'link-switch': async (context, service) => {
     await signIn(context, service);
     const page = await context.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     await page.goto(linkOf(mail));
     await page.waitForSelector('form#link');
     return page;
   },
   'link-elsewhere': async (context, service, browser, options) => {
     const other = await browser.newContext(options);
-    const mail = await askForMail(await other.newPage(), service, someone());
+    const mail = await askForMail(await other.newPage(), service, newAddress());
     await other.close();
     const page = await context.newPage();
     await page.goto(linkOf(mail));
@@ -83,7 +83,7 @@ const pages = {
   },
   'sent-client': async (context, service) => {
     const page = await at(context, service, authorize('lessons-web', 'http://127.0.0.1:8081/callback'));
-    await page.fill('form#sign-in [name=email]', someone());
+    await page.fill('form#sign-in [name=email]', newAddress());
     await page.click('form#sign-in button');
     await page.waitForSelector('form#code');
     return page;
@@ -104,11 +104,11 @@ const pages = {
   'not-found': async (context, service) => at(context, service, '/no-such-page'),
   'authorize-error': async (context, service) => at(context, service, '/oauth2/authorize?client_id=unknown'),
   mailbox: async (context, service) => {
-    await askForMail(await context.newPage(), service, someone());
+    await askForMail(await context.newPage(), service, newAddress());
     return at(context, service, '/dev/mailbox');
   },
   'mailbox-letter': async (context, service) => {
-    const mail = await askForMail(await context.newPage(), service, someone());
+    const mail = await askForMail(await context.newPage(), service, newAddress());
     return at(context, service, `/dev/mailbox/${mail.id}`);
   },
 };

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { codeOf, entree } from './service.mjs';
-import { someone } from './people.mjs';
+import { newAddress } from './people.mjs';
 import { applications } from './tabs.mjs';
 
 const program = (process.env.PATH ?? '').split(delimiter).map((one) => join(one, 'redis-server')).find(existsSync);
@@ -58,7 +58,7 @@ const walk = async ({ browser, javaScriptEnabled }) => {
   const service = await entree({ clients: apps.clients, env: { ENTREE__TICKETS__URL: redis.url } });
   const context = await browser.newContext({ javaScriptEnabled });
   const page = await context.newPage();
-  const address = someone();
+  const address = newAddress();
 
   await redis.kill();
   await page.goto(apps.authorize(service, 'Alpha', 'kept'));

@@ -1,6 +1,6 @@
 // OB-6: a service at a path of its host, in a browser with scripts: no request for our host leaves the path.
 import assert from 'node:assert/strict';
-import { askForMail, press, someone } from './people.mjs';
+import { askForMail, pressLinkButton, newAddress } from './people.mjs';
 import { codeOf, entree, linkOf } from './service.mjs';
 
 const PATH = '/auth';
@@ -33,17 +33,17 @@ export const atPath = {
     try {
       const found = watch(context, service);
       const [waiting, tab] = [await context.newPage(), await context.newPage()];
-      const mail = await askForMail(waiting, service, someone());
+      const mail = await askForMail(waiting, service, newAddress());
       assert.ok(linkOf(mail).startsWith(`${service.url}/login/link/`));
       await tab.goto(linkOf(mail));
-      await press(tab);
+      await pressLinkButton(tab);
       // The script of the waiting page asks for the state of the sign-in, and goes where that says.
       await waiting.waitForURL((url) => url.pathname === `${PATH}/account`, { timeout: 30_000 });
       const cookies = await context.cookies();
       assert.deepEqual([...new Set(cookies.map((cookie) => cookie.path))], [PATH]);
       await signOut(waiting);
 
-      const address = someone();
+      const address = newAddress();
       const code = codeOf(await askForMail(tab, service, address));
       await tab.fill('#code-field', code);
       await tab.click('form#code button');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { linkOf } from './service.mjs';
 
 let count = 0;
-export const someone = () => `b${++count}-${process.pid}@example.test`;
+export const newAddress = () => `b${++count}-${process.pid}@example.test`;
 
 export async function askForMail(page, service, address) {
   await page.goto(service.at('/login'));
@@ -13,20 +13,20 @@ export async function askForMail(page, service, address) {
   return service.mail(address);
 }
 
-// Without scripts a page that goes on by itself does so by its meta element; with them by its script.
-export async function signIn(context, service, address = someone()) {
+// Signs in by email, in a browser with or without scripts.
+export async function signIn(context, service, address = newAddress()) {
   const page = await context.newPage();
   const mail = await askForMail(page, service, address);
   await page.goto(linkOf(mail));
-  await press(page);
+  await pressLinkButton(page);
   await page.goto(service.at('/account'));
   await page.waitForSelector('form#sign-out');
   return { page, mail, address };
 }
 
-// Presses the button of the link page where its script does not: the page asks first, or scripts do not run, and then the
-// token stays in the address. A press beside the script's own post may find a new cookie and an old form.
-export async function press(page) {
+// Presses the button where the link page does not submit itself: it asks first, or scripts do not run, and then the token
+// stays in the address. A press beside the script's own post may find a new cookie and an old form.
+export async function pressLinkButton(page) {
   const byHand = await page.locator('form#link')
     .evaluateAll(([form]) => Boolean(form) && (!('auto' in form.dataset) || !location.pathname.endsWith('/login/link')))
     // The page is being left.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { codeOf } from './service.mjs';
-import { someone } from './people.mjs';
+import { newAddress } from './people.mjs';
 
 const authorize = (client, back) => `/oauth2/authorize?${new URLSearchParams({
   client_id: client, redirect_uri: back, response_type: 'code', scope: 'openid', state: 's',
@@ -21,7 +21,7 @@ async function hasOpener({ browser, service }, client) {
     const opened = context.waitForEvent('page');
     await page.evaluate((url) => { window.open(url); }, service.at(authorize(client, `${at}/window`)));
     const window = await opened;
-    const address = someone();
+    const address = newAddress();
     await window.fill('form#sign-in [name=email]', address);
     await window.click('form#sign-in button');
     await window.waitForSelector('form#code');

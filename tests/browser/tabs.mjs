@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { codeOf, entree, linkOf } from './service.mjs';
-import { someone } from './people.mjs';
+import { newAddress } from './people.mjs';
 
 const names = ['Alpha', 'Beta'];
 const clock = { clock: true };
@@ -55,7 +55,7 @@ async function twoTabs(browser, options = {}) {
     assert.match(await page.locator('h1').innerText(), new RegExp(name));
     pages.push(page);
   }
-  return { apps, service, context, pages, address: someone(), end: async () => { await context.close(); apps.close(); } };
+  return { apps, service, context, pages, address: newAddress(), end: async () => { await context.close(); apps.close(); } };
 }
 
 const orders = { 'the first tab first': [0, 1], 'the second tab first': [1, 0] };
@@ -155,7 +155,7 @@ Object.assign(tabs, {
     const service = await entree({ clients: apps.clients });
     const context = await browser.newContext();
     const page = await context.newPage();
-    const { addresses, mail } = await addressesOf(page, apps, service, someone());
+    const { addresses, mail } = await addressesOf(page, apps, service, newAddress());
     await enterCode(page, codeOf(mail));
     await apps.ended(page, 'Alpha', 'code for restored');
     const again = await browser.newContext({ storageState: await context.storageState() });
@@ -171,7 +171,7 @@ Object.assign(tabs, {
     if (!service.shift) return apps.close();
     const context = await browser.newContext();
     const page = await context.newPage();
-    const { addresses } = await addressesOf(page, apps, service, someone());
+    const { addresses } = await addressesOf(page, apps, service, newAddress());
     await page.close();
     await service.shift(3_700);
     const again = await browser.newContext({ storageState: await context.storageState() });
@@ -186,7 +186,7 @@ Object.assign(tabs, {
     const service = await entree({ clients: apps.clients, env: { ENTREE__LIMITS__RESEND_SECONDS: '[1]' } });
     const context = await browser.newContext();
     const page = await context.newPage();
-    const address = someone();
+    const address = newAddress();
     await page.goto(apps.authorize(service, 'Alpha', 'old code'));
     await enter(page, address);
     const old = codeOf(await service.mail(address));

@@ -1,7 +1,7 @@
 // Whole walks of a person: the lessons, without scripts, by keyboard, in two tabs.
 import assert from 'node:assert/strict';
 import { binary, codeOf, lessons, linkOf } from './service.mjs';
-import { askForMail, assertSignedIn, assertSignedOut, press, signIn, someone } from './people.mjs';
+import { askForMail, assertSignedIn, assertSignedOut, pressLinkButton, signIn, newAddress } from './people.mjs';
 
 export const walks = {
   'the lessons: from the application through the mailbox page and back': async ({ browser, service }) => {
@@ -11,7 +11,7 @@ export const walks = {
     const page = await context.newPage();
     await page.goto(web.url);
     await page.click('#sign-in');
-    const address = someone();
+    const address = newAddress();
     await page.fill('form#sign-in [name=email]', address);
     await page.click('form#sign-in button');
     await page.waitForSelector('form#code');
@@ -32,7 +32,7 @@ export const walks = {
   'C3 the waiting page goes on by itself once the link was used in the same browser': async ({ browser, service }) => {
     const context = await browser.newContext();
     const waiting = await context.newPage();
-    const mail = await askForMail(waiting, service, someone());
+    const mail = await askForMail(waiting, service, newAddress());
     const link = await context.newPage();
     await link.goto(linkOf(mail));
     await link.waitForURL((url) => !url.pathname.startsWith('/login/link'));
@@ -46,7 +46,7 @@ export const walks = {
   'C3 F2 the link page posts by itself and leaves no secret in the address': async ({ browser, service }) => {
     const context = await browser.newContext();
     const page = await context.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     const link = linkOf(mail);
     const token = link.split('/').pop();
     const addresses = [];
@@ -69,7 +69,7 @@ export const walks = {
   'without scripts: by code, and the waiting page links on': async ({ browser, service }) => {
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
-    const mail = await askForMail(page, service, someone());
+    const mail = await askForMail(page, service, newAddress());
     assert.equal(await page.locator('a[href*="/login/continue"]').count(), 1);
     await page.fill('form#code [name=code]', codeOf(mail));
     await page.click('form#code button');
@@ -81,7 +81,7 @@ export const walks = {
   'by keyboard alone, with the focus seen at every step': async ({ browser, service }) => {
     const context = await browser.newContext();
     const page = await context.newPage();
-    const address = someone();
+    const address = newAddress();
     await page.goto(service.at('/login'));
     await tabTo(page, '[name=email]');
     await page.keyboard.type(address);
@@ -101,7 +101,7 @@ export const walks = {
   'D5 a code may be pasted with blanks': async ({ browser, service }) => {
     const context = await browser.newContext();
     const page = await context.newPage();
-    const code = codeOf(await askForMail(page, service, someone()));
+    const code = codeOf(await askForMail(page, service, newAddress()));
     const field = page.locator('form#code [name=code]');
     assert.equal(await field.getAttribute('autocomplete'), 'one-time-code');
     assert.equal(await field.getAttribute('inputmode'), 'numeric');
@@ -115,7 +115,7 @@ export const walks = {
   'C4 a link opened on another device says where to type the code': async ({ browser, service }) => {
     const [laptop, phone] = [await browser.newContext(), await browser.newContext()];
     const waiting = await laptop.newPage();
-    const mail = await askForMail(waiting, service, someone());
+    const mail = await askForMail(waiting, service, newAddress());
     const page = await phone.newPage();
     await page.goto(linkOf(mail));
     assert.equal(await page.locator('form#link').count(), 0);
@@ -130,7 +130,7 @@ export const walks = {
   'C7 signed in as someone else: asks, and nothing happens by itself': async ({ browser, service }) => {
     const context = await browser.newContext();
     const first = await signIn(context, service);
-    const other = someone();
+    const other = newAddress();
     const page = await context.newPage();
     // A signed-in browser may be shown its account instead of the form: the form is there all the same.
     const mail = await askForMail(page, service, other);
@@ -140,7 +140,7 @@ export const walks = {
     assert.equal(await page.locator('form#link').count(), 1, 'it still asks');
     await first.page.goto(service.at('/account'));
     assert.ok((await first.page.content()).includes(first.address));
-    await press(page);
+    await pressLinkButton(page);
     await first.page.goto(service.at('/account'));
     assert.ok((await first.page.content()).includes(other));
     await context.close();

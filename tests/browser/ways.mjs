@@ -5,7 +5,7 @@ import { createServer, request as forward } from 'node:http';
 import { join, resolve } from 'node:path';
 import { codeOf, entree, lessons, linkOf } from './service.mjs';
 import { freePort } from './ports.mjs';
-import { assertSignedIn, assertSignedOut, press, signIn, someone } from './people.mjs';
+import { assertSignedIn, assertSignedOut, pressLinkButton, signIn, newAddress } from './people.mjs';
 
 const shots = resolve(process.env.SCREENSHOTS ?? 'target/screenshots');
 const sizes = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 800 } };
@@ -28,7 +28,7 @@ async function visit(browser, options = {}) {
   const web = await lessons(service, { webPort });
   const context = await browser.newContext(options.context);
   const page = await context.newPage();
-  const address = someone();
+  const address = newAddress();
   return { service, web, context, page, address, end: () => context.close() };
 }
 
@@ -117,7 +117,7 @@ export const ways = {
     assert.match(await other.locator('h1').innerText(), /Lessons/);
     await other.close();
     await page.goto(linkOf(mail));
-    await press(page);
+    await pressLinkButton(page);
     await atLessons(page);
     await end();
   },
@@ -134,7 +134,7 @@ export const ways = {
     await page.waitForSelector('form#sign-in');
     assert.equal(await page.locator('form#sign-in [name=email]').inputValue(), address);
     await draw(page, 'different-email');
-    const corrected = someone();
+    const corrected = newAddress();
     await enter(page, corrected);
     await enterCode(page, codeOf(await service.mail(corrected)));
     await atLessons(page);
@@ -246,7 +246,7 @@ export const ways = {
     await second.goto(service.at('/login'));
     await enter(second, address);
     await second.goto(linkOf(await service.mail(address, 2)));
-    await press(second);
+    await pressLinkButton(second);
     await page.goto(service.at('/account'));
     await page.click('form.end-session button');
     await page.waitForSelector('#notice');

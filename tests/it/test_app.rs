@@ -250,7 +250,7 @@ impl TestApp {
     }
 
     /// Restores the budget of a network with an address, which these tests lift.
-    pub(crate) fn restore_network_address(&self) {
+    pub(crate) fn restore_address_budget_per_network(&self) {
         let default = Limits::default().network_address;
         self.configure(|config| config.limits.network_address = default);
     }
@@ -267,8 +267,8 @@ impl TestApp {
         }
     }
 
-    /// Sends what is due in the outbox, each letter once, and waits for the end of it.
-    pub(crate) async fn post(&self) {
+    /// Sends the emails that are due in the outbox, each once, and waits until none is due.
+    pub(crate) async fn send_due_emails(&self) {
         let worker = Worker {
             db: self.app.db.clone(),
             composer: Arc::new(EmailComposer {
@@ -294,7 +294,7 @@ impl TestApp {
             .await;
     }
 
-    /// How many letters are due now.
+    /// How many emails are due now.
     pub(crate) async fn due(&self) -> u64 {
         mail_outbox::Entity::find()
             .filter(Expr::cust("state = 'queued'"))
@@ -312,7 +312,7 @@ impl TestApp {
 
     /// The newest letter to an address, after what is due was sent.
     pub(crate) async fn mail(&self, to: &str) -> Mail {
-        self.post().await;
+        self.send_due_emails().await;
         self.mails(to)
             .into_iter()
             .next()
@@ -680,7 +680,7 @@ fn config() -> Config {
         server.quick_slots,
     ) = (1_000, 1_000, 1_000);
     // Many tests request email after email for one address from one browser. Those of this budget
-    // restore the default (`TestApp::restore_network_address`).
+    // restore the default (`TestApp::restore_address_budget_per_network`).
     config.reloadable.limits.network_address = vec![Budget {
         count: 1_000,
         seconds: 60,

@@ -54,7 +54,7 @@ const TRIES: usize = 2;
 
 /// Allows so many connections to the database that hardly any request waits for one, as many requests
 /// at work as are sent at once, and as many emails and sign-ins as a thousand rounds need.
-fn connected(options: Options) -> Options {
+fn with_ample_resources(options: Options) -> Options {
     options
         .without_limits()
         .set("database.max_connections", "80")
@@ -72,9 +72,9 @@ fn rounds() -> usize {
 
 /// What `width` attempts that all began at one moment came to.
 struct Raced<T> {
-    came: Vec<T>,
-    /// How many had begun when the first was answered.
-    under_way: usize,
+    results: Vec<T>,
+    /// How many attempts had begun before the first response.
+    started_before_first_response: usize,
 }
 
 /// Runs `width` attempts that wait for each other before they begin.
@@ -90,8 +90,8 @@ where
         work.spawn(async move {
             gate.wait().await;
             let began = Instant::now();
-            let came = attempt.await;
-            (began, Instant::now(), came)
+            let result = attempt.await;
+            (began, Instant::now(), result)
         });
     }
     let all = work.join_all().await;
@@ -100,10 +100,10 @@ where
         .map(|(_, ended, _)| *ended)
         .min()
         .expect("an attempt");
-    let under_way = all.iter().filter(|(began, ..)| *began < first).count();
+    let started_before_first_response = all.iter().filter(|(began, ..)| *began < first).count();
     Raced {
-        came: all.into_iter().map(|(_, _, came)| came).collect(),
-        under_way,
+        results: all.into_iter().map(|(_, _, result)| result).collect(),
+        started_before_first_response,
     }
 }
 
@@ -176,19 +176,26 @@ impl Copies {
     }
 }
 
-/// When to ask again (RFC 9110 §10.2.3): a machine out of breath gives no connection in time, and has begun nothing. An
-/// outage that does not say when is an answer like any other.
+/// Returns when to send a request again (RFC 9110 §10.2.3): an overloaded machine gives no connection in
+/// time, and has begun nothing. A 503 that does not say when is a response like any other.
 fn pause(status: u16, headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let after = headers.get("retry-after").filter(|_| status == 503)?;
     after.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
-/// Says how it went; the share that was under way tells whether it was a race at all.
-fn report(what: &str, raced: usize, width: usize, under_way: usize, began: Instant) {
-    let share = under_way * 100 / (raced * width).max(1);
+/// Prints the figures, and requires that half of the attempts had begun before the first response: else it
+/// was no race.
+fn report_and_check_overlap(
+    what: &str,
+    raced: usize,
+    width: usize,
+    started_before_first_response: usize,
+    began: Instant,
+) {
+    let share = started_before_first_response * 100 / (raced * width).max(1);
     let took = began.elapsed().as_secs_f64();
     println!(
-        "{what}: {raced} rounds of {width} in {took:.1} s; {share} % had begun before the first answer"
+        "{what}: {raced} rounds of {width} in {took:.1} s; {share} % had begun before the first response"
     );
     assert!(share >= 50, "{what}: not much of a race, {share} %");
 }

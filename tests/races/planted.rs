@@ -40,7 +40,7 @@ async fn single_use(guarded: bool) -> Round {
         }
     })
     .await;
-    Round::of(raced.came, sessions.load(Ordering::SeqCst))
+    Round::of(raced.results, sessions.load(Ordering::SeqCst))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,11 +192,11 @@ impl Toy {
             })
             .await;
             token = raced
-                .came
+                .results
                 .iter()
                 .find_map(|(_, next)| next.as_ref()?.parse().ok())
                 .unwrap_or_default();
-            races.push(raced.came);
+            races.push(raced.results);
         }
         let (reuse, newest) = (toy.refresh(0).await.0, toy.refresh(token).await.0);
         let ended = toy.state.lock().unwrap().2;

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use testkit::{browser::Browser, entree::Backend};
 
 use crate::{
-    AT_ONCE, Copies, WIDTH, connected,
+    AT_ONCE, Copies, WIDTH,
     judge::{Round, one_winner},
-    race, report, rounds,
+    race, report_and_check_overlap, rounds,
     service::{CLIENT, Stage, fresh_network, token_of},
+    with_ample_resources,
 };
 
 /// Rounds that are prepared together, so that their mails travel together.
@@ -71,12 +72,13 @@ pub(crate) async fn sessions_of(stage: &Stage, addresses: &[String]) -> Vec<usiz
 
 /// Races one kind of secret, `rounds` times.
 async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&Ready) -> &Value) {
-    let Some(stage) = Stage::start(backend, connected).await else {
+    let Some(stage) = Stage::start(backend, with_ample_resources).await else {
         return;
     };
     let copies = Copies::of(&stage);
     let began = Instant::now();
-    let (mut statuses, mut addresses, mut under_way) = (Vec::new(), Vec::new(), 0);
+    let (mut statuses, mut addresses, mut started_before_first_response) =
+        (Vec::new(), Vec::new(), 0);
     for batch in (0..rounds).collect::<Vec<_>>().chunks(BATCH) {
         let ready = join_all(
             batch
@@ -94,8 +96,8 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
                 })
             });
             for raced in join_all(races).await {
-                under_way += raced.under_way;
-                statuses.push(raced.came);
+                started_before_first_response += raced.started_before_first_response;
+                statuses.push(raced.results);
             }
         }
         addresses.extend(ready.into_iter().map(|one| one.address));
@@ -107,11 +109,11 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
         .map(|(all, kept)| Round::of(all, kept))
         .collect();
     one_winner(&journal, WIDTH).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
-    report(
+    report_and_check_overlap(
         &format!("{name} {backend:?}"),
         rounds,
         WIDTH,
-        under_way,
+        started_before_first_response,
         began,
     );
     assert_eq!(stage.faults(), Vec::<String>::new());
@@ -144,7 +146,7 @@ async fn b6_64_uses_of_one_link_or_code_on_the_embedded_default_make_one_session
 /// B6, B7: the same browser many times at once: one session, and every answer leads to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b6_b7_64_presses_of_one_button_over_two_instances_make_one_session() {
-    let Some(stage) = Stage::start(Backend::Two, connected).await else {
+    let Some(stage) = Stage::start(Backend::Two, with_ample_resources).await else {
         return;
     };
     let (mut journal, mut addresses) = (Vec::new(), Vec::new());
@@ -167,7 +169,7 @@ async fn b6_b7_64_presses_of_one_button_over_two_instances_make_one_session() {
         // Whichever answer a browser kept: it is signed in, by the first secret or the one of all repetitions.
         let mut cookies: BTreeMap<String, Browser> = BTreeMap::new();
         let mut statuses = Vec::new();
-        for (status, browser) in pressed.came {
+        for (status, browser) in pressed.results {
             statuses.push(status);
             cookies.insert(
                 browser

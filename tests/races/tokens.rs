@@ -17,10 +17,11 @@ use testkit::{
 use tokio::sync::Mutex;
 
 use crate::{
-    Copies, EXCHANGES, connected,
+    Copies, EXCHANGES,
     judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
-    race, report, rounds,
+    race, report_and_check_overlap, rounds,
     service::{CALLBACK, Stage, fresh_network},
+    with_ample_resources,
 };
 
 /// An application that may refresh.
@@ -39,7 +40,7 @@ const LATE: Duration = Duration::from_secs(11);
 type Form = Vec<(&'static str, String)>;
 
 fn with_app(options: Options) -> Options {
-    connected(options).tail(&format!(
+    with_ample_resources(options).tail(&format!(
         "\n[[clients]]\nclient_id = \"{APP}\"\nname = \"Desk\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
          \"https://lessons.example.test\"\nfirst_party = true\napp_sign_in = true\nscopes = [\"openid\", \"offline_access\"]\n"
     ))
@@ -133,10 +134,13 @@ async fn race_all(copies: &Arc<Copies>, forms: &[Form]) -> (Vec<Vec<(u16, Value)
         })
     });
     let raced = join_all(races).await;
-    let under_way = raced.iter().map(|raced| raced.under_way).sum();
+    let started_before_first_response = raced
+        .iter()
+        .map(|raced| raced.started_before_first_response)
+        .sum();
     (
-        raced.into_iter().map(|raced| raced.came).collect(),
-        under_way,
+        raced.into_iter().map(|raced| raced.results).collect(),
+        started_before_first_response,
     )
 }
 
@@ -159,7 +163,7 @@ async fn tk_6_100_exchanges_of_one_code_over_two_instances_have_one_winner_and_a
     };
     let copies = Copies::of(&stage);
     let mut exchanging = Vec::new();
-    let (began, mut under_way) = (Instant::now(), 0);
+    let (began, mut started_before_first_response) = (Instant::now(), 0);
     let (mut journal, mut spent) = (Vec::new(), Vec::new());
     for number in 0..rounds().div_ceil(5).div_ceil(FAMILIES) {
         let grant = number % GRANTS_PER_PERSON;
@@ -169,15 +173,15 @@ async fn tk_6_100_exchanges_of_one_code_over_two_instances_have_one_winner_and_a
         let people = &exchanging;
         let forms = join_all(people.iter().map(|person| person.code(&stage))).await;
         let (raced, at_once) = race_all(&copies, &forms).await;
-        under_way += at_once;
+        started_before_first_response += at_once;
         let there = grants(&stage).await;
-        for ((person, form), came) in people.iter().zip(forms).zip(raced) {
+        for ((person, form), results) in people.iter().zip(forms).zip(raced) {
             let kept = there
                 .get(&person.address)
                 .map_or(0, Vec::len)
                 .saturating_sub(grant);
-            journal.push(Round::of(came.iter().map(|(status, _)| *status), kept));
-            let refresh = came
+            journal.push(Round::of(results.iter().map(|(status, _)| *status), kept));
+            let refresh = results
                 .iter()
                 .find_map(|(_, body)| refresh_token(body))
                 .unwrap_or_default();
@@ -190,7 +194,13 @@ async fn tk_6_100_exchanges_of_one_code_over_two_instances_have_one_winner_and_a
         }
     }
     one_winner(&journal, EXCHANGES).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
-    report("exchange", journal.len(), EXCHANGES, under_way, began);
+    report_and_check_overlap(
+        "exchange",
+        journal.len(),
+        EXCHANGES,
+        started_before_first_response,
+        began,
+    );
     let replays = replay(&stage, &copies, &spent).await;
     late_replay_revokes(&replays).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     println!(
@@ -210,13 +220,13 @@ async fn replay(stage: &Stage, copies: &Copies, spent: &[Spent]) -> Vec<Replay> 
     for (number, one) in spent.iter().enumerate() {
         refreshed.push(copies.token(number, &refreshing(&one.refresh)).await);
     }
-    let mut came = Vec::new();
+    let mut replays = Vec::new();
     for (number, (one, (before, body))) in spent.iter().zip(refreshed).enumerate() {
         // At the other copy than that of the refresh.
         let (replay, _) = copies.token(number + 1, &one.form).await;
         let newest = refresh_token(&body).unwrap_or_default();
         let (after, _) = copies.token(number, &refreshing(&newest)).await;
-        came.push(Replay {
+        replays.push(Replay {
             ended_by_race: ended(&raced, one),
             before,
             replay,
@@ -225,10 +235,10 @@ async fn replay(stage: &Stage, copies: &Copies, spent: &[Spent]) -> Vec<Replay> 
         });
     }
     let there = grants(stage).await;
-    for (one, replay) in spent.iter().zip(&mut came) {
+    for (one, replay) in spent.iter().zip(&mut replays) {
         replay.ended = ended(&there, one);
     }
-    came
+    replays
 }
 
 /// ST-02: within a minute, and until it is used, all get the same successor; a later reuse ends the family.
@@ -240,7 +250,7 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_instances_give_the_same_s
     };
     let copies = Copies::of(&stage);
     let people = people(&stage, "refresh", FAMILIES).await;
-    let (began, mut under_way) = (Instant::now(), 0);
+    let (began, mut started_before_first_response) = (Instant::now(), 0);
     let mut families = Vec::new();
     for grant in 0..rounds().div_ceil(10).div_ceil(FAMILIES) {
         let firsts = join_all(people.iter().map(|person| first(&stage, &copies, person))).await;
@@ -249,17 +259,17 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_instances_give_the_same_s
         for _ in 0..2 {
             let forms: Vec<Form> = tokens.iter().map(|token| refreshing(token)).collect();
             let (raced, at_once) = race_all(&copies, &forms).await;
-            under_way += at_once;
-            for ((family, came), token) in these.iter_mut().zip(raced).zip(&mut tokens) {
-                let came: Vec<_> = came
+            started_before_first_response += at_once;
+            for ((family, results), token) in these.iter_mut().zip(raced).zip(&mut tokens) {
+                let results: Vec<_> = results
                     .iter()
                     .map(|(status, body)| (*status, refresh_token(body)))
                     .collect();
-                *token = came
+                *token = results
                     .iter()
                     .find_map(|(_, token)| token.clone())
                     .unwrap_or_default();
-                family.races.push(came);
+                family.races.push(results);
             }
         }
         for (number, (family, (first, newest))) in
@@ -280,7 +290,13 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_instances_give_the_same_s
     }
     same_successor(&families, EXCHANGES)
         .unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
-    report("refresh", families.len() * 2, EXCHANGES, under_way, began);
+    report_and_check_overlap(
+        "refresh",
+        families.len() * 2,
+        EXCHANGES,
+        started_before_first_response,
+        began,
+    );
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
 

@@ -10,11 +10,12 @@ use testkit::{
 };
 
 use crate::{
-    TRIES, connected,
+    TRIES,
     judge::{Round, one_winner},
-    pause, race, report, rounds,
+    pause, race, report_and_check_overlap, rounds,
     service::{Stage, fresh_network},
     sign_in::sessions_of,
+    with_ample_resources,
 };
 
 /// How many callbacks come with one state.
@@ -28,14 +29,17 @@ async fn r_11_50_callbacks_with_one_state_over_two_instances_make_one_session() 
          trust = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
         up.url()
     );
-    let Some(stage) =
-        Stage::start(Backend::Two, |options| connected(options.tail(&provider))).await
+    let Some(stage) = Stage::start(Backend::Two, |options| {
+        with_ample_resources(options.tail(&provider))
+    })
+    .await
     else {
         return;
     };
     up.register(&stage.service.at("/upstream/school/callback"));
     let began = Instant::now();
-    let (mut statuses, mut addresses, mut under_way) = (Vec::new(), Vec::new(), 0);
+    let (mut statuses, mut addresses, mut started_before_first_response) =
+        (Vec::new(), Vec::new(), 0);
     let rounds = rounds().div_ceil(2);
     for round in 0..rounds {
         let address = format!("callback-{round}@example.test");
@@ -64,8 +68,8 @@ async fn r_11_50_callbacks_with_one_state_over_two_instances_make_one_session() 
             }
         })
         .await;
-        under_way += raced.under_way;
-        statuses.push(raced.came);
+        started_before_first_response += raced.started_before_first_response;
+        statuses.push(raced.results);
         addresses.push(address);
     }
     let kept = sessions_of(&stage, &addresses).await;
@@ -80,6 +84,12 @@ async fn r_11_50_callbacks_with_one_state_over_two_instances_make_one_session() 
         (rounds, Vec::new()),
         "each code was exchanged once"
     );
-    report("callback Two", rounds, CALLBACKS, under_way, began);
+    report_and_check_overlap(
+        "callback Two",
+        rounds,
+        CALLBACKS,
+        started_before_first_response,
+        began,
+    );
     assert_eq!(stage.faults(), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 // What a person does at the service's own pages, and what operators see of it.
 import assert from 'node:assert/strict';
 import { codeOf, linkOf } from '../browser/service.mjs';
-import { press } from '../browser/people.mjs';
+import { pressLinkButton } from '../browser/people.mjs';
 
 let count = 0;
 // A new person's login at a provider. `kind`: what the provider tells of them.
@@ -41,7 +41,7 @@ export async function giveAddress(page, typed) {
 export async function byLink(page, service, address, count = 1) {
   const mail = await service.mail(address, count);
   await page.goto(linkOf(mail));
-  await press(page);
+  await pressLinkButton(page);
 }
 
 export async function byCode(page, service, address, count = 1) {

@@ -1,7 +1,7 @@
 // Whole walks of a person through real providers: signing up, coming back, joining, connecting, and what happens when a
 // provider does not play along.
 import assert from 'node:assert/strict';
-import { assertSignedIn, assertSignedOut, signIn, someone } from '../browser/people.mjs';
+import { assertSignedIn, assertSignedOut, newAddress, signIn } from '../browser/people.mjs';
 import { binary, lessons } from '../browser/service.mjs';
 import { addressOf, arrive, begin, button, byCode, byLink, giveAddress, login, mails, auditLog } from './people.mjs';
 import * as strict from './strict.mjs';
@@ -104,7 +104,7 @@ export const walks = {
     await come(page, service, 'studio', login('nomail'));
     await page.waitForSelector('#linking');
     assert.equal(await page.inputValue('form#sign-in [name=email]'), '');
-    const address = await giveAddress(page, someone());
+    const address = await giveAddress(page, newAddress());
     await byCode(page, service, address);
     await arrive(page);
     assert.equal(await email(page), address);
@@ -295,7 +295,7 @@ export const walks = {
     assert.equal((await came).status(), 200);
     assert.match(await page.locator('#notice').innerText(), /Dance Studio/);
     assert.doesNotMatch(await page.locator('main').innerText(), /aborted/, 'UE-03: its words are not shown');
-    const address = someone();
+    const address = newAddress();
     await page.fill('form#sign-in [name=email]', address);
     await page.click('form#sign-in button');
     await page.waitForSelector('form#code');
@@ -324,7 +324,7 @@ export const walks = {
     assert.match(await page.locator('main').innerText(), /Pointe Shoes/);
     await assertSignedOut(context, service);
     await page.locator('a#next').click();
-    const address = someone();
+    const address = newAddress();
     await page.fill('form#sign-in [name=email]', address);
     await page.click('form#sign-in button');
     await page.waitForSelector('form#code');

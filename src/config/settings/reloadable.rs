@@ -225,7 +225,9 @@ pub struct Limits {
     pub domain: Vec<Budget>,
     /// Emails requested from one IPv4 address or IPv6 /64.
     pub network: Vec<Budget>,
-    /// Client requests that wait for a sign-in or consent, from one IPv4 address or IPv6 /64.
+    /// From one IPv4 address or IPv6 /64, each counted by itself: client requests that wait for a
+    /// sign-in or consent, sign-ins begun at a provider, forms of other sites that wait for our
+    /// cookies, and refusals of signed-in users that the audit log records (`crate::limit`).
     pub authorize: Vec<Budget>,
     /// Emails that one browser or app requests for addresses that it signed in with before, all
     /// together. While this and three times `network` for all such devices of its network last, none of

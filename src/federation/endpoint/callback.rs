@@ -14,7 +14,7 @@ use crate::{
         error::{FederationError, RefusalCode},
         flow::{
             self,
-            callback::{self, CallbackParams, PostedResponse},
+            callback::{self, CallbackParams, ProviderPost},
             state::{self, Intent, Unclaimed, UpstreamFlow},
         },
         linking::settle::UpstreamLogin,
@@ -83,8 +83,8 @@ pub(crate) async fn resume(
         let mut context = RequestContext::load(app, request, "").await?;
         let mut callback = Callback::new(app, providers, &mut context, &id);
         let step = match callback.resumed(request).await {
-            Ok(PostedResponse::First(params)) => callback.complete(&params).await,
-            Ok(PostedResponse::Again { state }) => Err(callback.repeated(&state).await),
+            Ok(ProviderPost::First(params)) => callback.complete(&params).await,
+            Ok(ProviderPost::Again { state }) => Err(callback.repeated(&state).await),
             Err(error) => Err(callback.refused_before_flow(error)),
         };
         respond(app, &context, step).await
@@ -172,11 +172,11 @@ impl<'a> Callback<'a> {
         CallbackParams::parse(&params)
     }
 
-    async fn resumed(&self, request: &Request) -> Result<PostedResponse, FederationError> {
+    async fn resumed(&self, request: &Request) -> Result<ProviderPost, FederationError> {
         self.check_method(&Method::POST, ResponseMode::FormPost)?;
         let params = Params::from_query(request).unwrap_or_default();
         let handle = params.optional_within("h", 43).unwrap_or_default();
-        callback::claim_posted(&self.app.tickets, handle).await
+        callback::claim_provider_post(&self.app.tickets, handle).await
     }
 
     fn check_method(&self, method: &Method, mode: ResponseMode) -> Result<(), FederationError> {
@@ -220,17 +220,19 @@ impl<'a> Callback<'a> {
         Ok(UpstreamLogin::new(identity))
     }
 
-    /// Stores a posted response and leads the browser to our own GET.
+    /// Stores a provider's post and leads the browser to our own GET.
     async fn store(&self, params: &CallbackParams) -> Result<Step, StepError> {
         let tickets = &self.app.tickets;
         state::check_known(tickets, &params.state)
             .await
             .map_err(|error| self.refused_before_flow(error))?;
-        if let Some(wait) = callback::posting_wait(self.app, self.context, &params.state).await {
+        if let Some(wait) =
+            callback::provider_post_wait(self.app, self.context, &params.state).await
+        {
             return Err(PageError::TooManyRequests(wait).into());
         }
         let tickets = self.app.tickets.charged_to(self.context.payer());
-        let handle = callback::store_posted(&tickets, params)
+        let handle = callback::store_provider_post(&tickets, params)
             .await
             .map_err(|error| self.refused_before_flow(error))?;
         let (id, handle) = (self.provider, handle.to_text());
@@ -243,7 +245,7 @@ impl<'a> Callback<'a> {
         StepError::refused_without_flow(error, self.provider, ReturnTo::SIGN_IN)
     }
 
-    /// A posted response whose redirect comes again has no code, and leaves the flow to the first.
+    /// A provider's post whose redirect comes again has no code, and leaves the flow to the first.
     async fn repeated(&self, state: &str) -> StepError {
         self.unclaimed(state::find_without_claim(&self.app.tickets, state).await)
     }

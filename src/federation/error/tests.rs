@@ -10,7 +10,7 @@ fn codes_have_the_status_that_the_list_gives_them() {
         (200, "up_denied up_provider_error"),
         (
             400,
-            "up_param_duplicate up_state_malformed up_state_unknown up_state_used up_provider_mismatch \
+            "up_param_duplicate up_param_too_long up_state_malformed up_state_unknown up_state_used up_provider_mismatch \
              up_browser_mismatch up_iss_missing up_iss_mismatch up_code_missing up_app_code up_token_http lk_browser",
         ),
         (
@@ -44,7 +44,7 @@ fn codes_have_the_status_that_the_list_gives_them() {
 #[test]
 fn ue_04_a_refusal_that_passes_names_the_time_of_the_next_try() {
     assert_eq!(RefusalCode::TokenDown.retry_after(), Some(30));
-    assert_eq!(RefusalCode::StoreDown.retry_after(), Some(30));
+    assert_eq!(RefusalCode::StoreDown.retry_after(), Some(5));
     assert_eq!(RefusalCode::TokenGrant.retry_after(), None);
     assert_eq!(
         RefusalCode::DiscoveryIssuer.retry_after(),

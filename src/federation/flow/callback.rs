@@ -24,8 +24,8 @@ use crate::{
     web::params::{ParamError, Params},
 };
 
-/// What the handle of a posted response leads to.
-pub enum PostedResponse {
+/// What the handle of a provider's post leads to.
+pub enum ProviderPost {
     /// To the first request with the handle: the response.
     First(CallbackParams),
     /// To a later one: the `state`, which says where its browser goes (OC-8).
@@ -35,16 +35,18 @@ pub enum PostedResponse {
 /// CB-02: the longest response that is read.
 pub const MAX_RESPONSE: usize = 8192;
 const MAX_CODE: usize = 4096;
+const MAX_ISSUER: usize = 2048;
+const MAX_ERROR: usize = 256;
 /// The longest `user`, which contains a name; a longer one is ignored.
 const MAX_USER: usize = 2048;
-/// How many posted responses one `state` may store. A browser sends one, and another if the user
+/// How many posts of a provider one `state` may store. A browser sends one, and another if the user
 /// goes back.
-const POSTED_PER_STATE: [Budget; 1] = [Budget {
+const PROVIDER_POSTS_PER_STATE: [Budget; 1] = [Budget {
     count: 3,
     seconds: state::STATE_TTL.as_secs(),
 }];
-/// How long posted parameters wait for our own GET.
-const POSTED_TTL: Duration = Duration::from_secs(60);
+/// How long a provider's post waits for our own GET.
+const PROVIDER_POST_TTL: Duration = Duration::from_secs(60);
 
 /// The parameters of a provider's response. It has no `Debug` because it contains a code.
 #[derive(Serialize, Deserialize)]
@@ -85,14 +87,14 @@ impl CallbackParams {
         let text = |name: &'static str, max: usize| {
             let value = params
                 .optional_within(name, max)
-                .map_err(|_| FederationError::new(RefusalCode::CodeMissing, name))?;
+                .map_err(|_| FederationError::new(RefusalCode::ParamTooLong, name))?;
             Ok::<_, FederationError>(value.map(str::to_owned))
         };
         Ok(Self {
             state: state.to_owned(),
             code: text("code", MAX_CODE)?,
-            iss: text("iss", 2048)?,
-            error: text("error", 256)?,
+            iss: text("iss", MAX_ISSUER)?,
+            error: text("error", MAX_ERROR)?,
             // It is never shown and cut for the log, so its length is no reason to refuse.
             error_description: params
                 .optional_within("error_description", MAX_RESPONSE)
@@ -146,30 +148,40 @@ pub fn check_method(
     }
 }
 
-/// Returns how long the caller must wait before it may store a posted response to a flow that waits.
+/// Returns how long the caller must wait before it may store a provider's post for a flow that waits.
 ///
 /// A POST spends no `state`, so that one `state` could fill the ticket store: a few are counted for
 /// each. The network was counted when the flow began, and is not counted again: the POST has no
 /// cookies, and a neighbour must not stop a user halfway (OA-3). Without the store nothing can be
 /// stored either.
-pub async fn posting_wait(app: &App, context: &RequestContext, state: &str) -> Option<Duration> {
+pub async fn provider_post_wait(
+    app: &App,
+    context: &RequestContext,
+    state: &str,
+) -> Option<Duration> {
     let state = Hash::of(state.as_bytes());
     let tickets = app.tickets.charged_to(context.payer());
-    limit::hit(&tickets, "posted answer", &state, &POSTED_PER_STATE)
+    // The name of the counter in the ticket store.
+    limit::hit(&tickets, "posted answer", &state, &PROVIDER_POSTS_PER_STATE)
         .await
         .ok()
         .flatten()
 }
 
-/// Stores a posted response and returns its handle.
-pub async fn store_posted(
+/// Stores a provider's post and returns its handle.
+pub async fn store_provider_post(
     tickets: &Tickets,
     params: &CallbackParams,
 ) -> Result<Plain, FederationError> {
     let handle = Plain::generate();
     let value = serde_json::to_vec(params).map_err(|_| RefusalCode::StoreDown)?;
     let is_stored = tickets
-        .issue(TicketKind::Returned, &handle.hash(), &value, POSTED_TTL)
+        .issue(
+            TicketKind::Returned,
+            &handle.hash(),
+            &value,
+            PROVIDER_POST_TTL,
+        )
         .await
         .map_err(|error| state::store_down(&error))?;
     if is_stored {
@@ -179,11 +191,12 @@ pub async fn store_posted(
     }
 }
 
-/// Claims a posted response by its handle.
-pub async fn claim_posted(
+/// Claims a provider's post by its handle. A handle that comes again still has the `state`, which says
+/// where its browser goes (OC-8).
+pub async fn claim_provider_post(
     tickets: &Tickets,
     handle: Option<&str>,
-) -> Result<PostedResponse, FederationError> {
+) -> Result<ProviderPost, FederationError> {
     let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let handle = handle.and_then(Plain::parse).ok_or_else(unknown)?;
     let read =
@@ -195,11 +208,16 @@ pub async fn claim_posted(
         Some(value) => read(value)?.state,
         None => String::new(),
     };
-    let claim = tickets.claim(TicketKind::Returned, &handle, state.as_bytes(), POSTED_TTL);
+    let claim = tickets.claim(
+        TicketKind::Returned,
+        &handle,
+        state.as_bytes(),
+        PROVIDER_POST_TTL,
+    );
     match claim.await.map_err(|error| state::store_down(&error))? {
-        Claim::Fresh(value) => Ok(PostedResponse::First(read(&value)?)),
+        Claim::Fresh(value) => Ok(ProviderPost::First(read(&value)?)),
         Claim::Replayed(state) => match String::from_utf8(state) {
-            Ok(state) if has_state_form(&state) => Ok(PostedResponse::Again { state }),
+            Ok(state) if has_state_form(&state) => Ok(ProviderPost::Again { state }),
             _ => Err(RefusalCode::StateUsed.into()),
         },
         Claim::Gone => Err(unknown()),
@@ -273,11 +291,19 @@ mod tests {
     }
 
     #[test]
-    fn cb_02_an_over_long_code_is_none() {
-        assert!(read(&format!("state={STATE}&code={}", "c".repeat(4096))).is_ok());
-        assert_eq!(
-            read(&format!("state={STATE}&code={}", "c".repeat(4097))).err(),
-            Some(RefusalCode::CodeMissing)
-        );
+    fn r_46_an_over_long_parameter_is_refused() {
+        for (name, most) in [
+            ("code", MAX_CODE),
+            ("iss", MAX_ISSUER),
+            ("error", MAX_ERROR),
+        ] {
+            let of = |length| read(&format!("state={STATE}&{name}={}", "x".repeat(length)));
+            assert!(of(most).is_ok(), "{name}");
+            assert_eq!(
+                of(most + 1).err(),
+                Some(RefusalCode::ParamTooLong),
+                "{name}"
+            );
+        }
     }
 }

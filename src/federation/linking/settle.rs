@@ -13,7 +13,7 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        provider::{Identity, Trust, is_still_authoritative},
+        provider::{ProviderIdentity, Trust, is_still_authoritative},
     },
     login::{
         RequestContext,
@@ -44,7 +44,7 @@ impl UpstreamLogin {
     /// words like those of RFC 8176 are kept, so that none reads like a name of ours
     /// (`urn:entree:…`).
     #[must_use]
-    pub fn new(identity: Identity) -> Self {
+    pub fn new(identity: ProviderIdentity) -> Self {
         let is_word = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
         let amr: Vec<String> = identity.amr.into_iter().filter(is_word).take(10).collect();
         Self {
@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     fn login(email: &str, name: &str) -> UpstreamLogin {
-        UpstreamLogin::new(Identity {
+        UpstreamLogin::new(ProviderIdentity {
             provider: "office".to_owned(),
             issuer: "https://op.example".to_owned(),
             subject: "7".to_owned(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     error::{ProviderError, UserError},
-    identity::{Identity, Trust, display_name, trust_by_domain},
+    identity::{ProviderIdentity, Trust, display_name, trust_by_domain},
     oidc::{
         exchange::TokenResponse,
         json::{self, Object, string},
@@ -28,7 +28,7 @@ pub(super) async fn identify(
     upstream: &Upstream,
     record: &RequestRecord,
     tokens: &TokenResponse,
-) -> Result<Identity, ProviderError> {
+) -> Result<ProviderIdentity, ProviderError> {
     let settings = &upstream.settings;
     let user_url = record.userinfo_endpoint.as_deref().unwrap_or_default();
     let response = upstream
@@ -43,7 +43,7 @@ pub(super) async fn identify(
         None
     };
     let name = string(&account, "name").or_else(|| string(&account, "login"));
-    Ok(Identity {
+    Ok(ProviderIdentity {
         provider: settings.id.clone(),
         issuer: record.issuer.clone(),
         subject,

@@ -7,7 +7,7 @@ use super::{
     apple,
     error::{ProviderError, ResponseError, TokenError},
     github,
-    identity::{Identity, identity_of},
+    identity::{ProviderIdentity, identity_of},
     oidc::{
         client_auth,
         exchange::{CodeExchange, TokenResponse},
@@ -30,7 +30,7 @@ pub(super) async fn identify(
     upstream: &Upstream,
     record: &RequestRecord,
     response: &AuthorizationResponse<'_>,
-) -> Result<Identity, ProviderError> {
+) -> Result<ProviderIdentity, ProviderError> {
     // A response to a request that began under other settings is worth nothing under these.
     if upstream.settings.issuer() != record.issuer {
         return Err(ProviderError::IssuerChanged);
@@ -82,7 +82,7 @@ async fn identify_by_id_token(
     record: &RequestRecord,
     response: &AuthorizationResponse<'_>,
     tokens: &TokenResponse,
-) -> Result<Identity, ProviderError> {
+) -> Result<ProviderIdentity, ProviderError> {
     let settings = &upstream.settings;
     let id_token = tokens.id_token.as_ref().ok_or(TokenError::NoIdToken)?;
     let expected = Expected {

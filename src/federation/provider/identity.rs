@@ -22,7 +22,7 @@ const MAX_NAME: usize = 200;
 
 /// The account that a user signed in with at a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ProviderIdentity {
     /// The provider's id in the configuration.
     pub provider: String,
     /// Together with `subject`, what a link to a user is made of. With Entra, the issuer of the
@@ -58,7 +58,7 @@ pub(super) fn identity_of(
     token: VerifiedToken,
     userinfo: Option<&Object>,
     name: Option<String>,
-) -> Identity {
+) -> ProviderIdentity {
     let claims = &token.claims;
     let email_source = if claims.contains_key("email") {
         claims
@@ -75,7 +75,7 @@ pub(super) fn identity_of(
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    Identity {
+    ProviderIdentity {
         provider: settings.id.clone(),
         trust: email.map_or(Trust::None, |email| {
             trust(settings, email, email_source, claims)

@@ -1,7 +1,7 @@
 //! Entree as the relying party of an upstream provider (OpenID Connect Core; OAuth 2.0 at GitHub).
 //!
 //! [`Providers::start_authorization`] returns where to send a browser, and [`Providers::identify`]
-//! turns the response into an [`Identity`]: issuer, subject, and an email address with what the
+//! turns the response into a [`ProviderIdentity`]: issuer, subject, and an email address with what the
 //! provider's word about it is worth. Every document, response and token of a provider is checked
 //! here before any of it is used. What is not accepted is a [`ProviderError`], whose `code` is a
 //! [`RefusalCode`](super::error::RefusalCode).
@@ -33,7 +33,7 @@ pub(crate) use identity::is_still_authoritative;
 pub use {
     doctor::ProviderFinding,
     error::ProviderError,
-    identity::{Identity, Trust},
+    identity::{ProviderIdentity, Trust},
     registry::Providers,
     request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord},
     response::AuthorizationResponse,

@@ -16,7 +16,7 @@ use super::{
     doctor::{self, ProviderFinding},
     error::ProviderError,
     identify,
-    identity::Identity,
+    identity::ProviderIdentity,
     oidc::upstream::Upstream,
     request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord, authorization_url},
     response::AuthorizationResponse,
@@ -133,7 +133,7 @@ impl Providers {
         &self,
         record: &RequestRecord,
         response: &AuthorizationResponse<'_>,
-    ) -> Result<Identity, ProviderError> {
+    ) -> Result<ProviderIdentity, ProviderError> {
         let upstream = self.upstream(&record.provider)?;
         identify::identify(&upstream, record, response).await
     }

@@ -9,8 +9,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    AuthorizationRedirect, AuthorizationRequest, AuthorizationResponse, Identity, ProviderError,
-    Providers, RequestRecord, oidc::test_signer::TestSigner,
+    AuthorizationRedirect, AuthorizationRequest, AuthorizationResponse, ProviderError,
+    ProviderIdentity, Providers, RequestRecord, oidc::test_signer::TestSigner,
 };
 use crate::{
     clock::Clock,
@@ -180,7 +180,10 @@ impl TestProvider {
         self.providers.start_authorization("a", request).await
     }
 
-    pub(super) async fn identify(&self, record: &RequestRecord) -> Result<Identity, ProviderError> {
+    pub(super) async fn identify(
+        &self,
+        record: &RequestRecord,
+    ) -> Result<ProviderIdentity, ProviderError> {
         let response = AuthorizationResponse {
             code: Some("c"),
             ..AuthorizationResponse::default()
@@ -189,7 +192,7 @@ impl TestProvider {
     }
 
     /// Signs in from the request to the identity, with these changes of the claims.
-    pub(super) async fn sign_in(&self, changes: Value) -> Result<Identity, RefusalCode> {
+    pub(super) async fn sign_in(&self, changes: Value) -> Result<ProviderIdentity, RefusalCode> {
         let redirect = self
             .start_authorization()
             .await

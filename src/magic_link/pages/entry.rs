@@ -8,11 +8,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::Response;
 use uuid::Uuid;
 
-use super::shared::sent_path;
 use crate::{
     login::{
         context::{RequestContext, see_other},
         flow::Flow,
+        resume::sent_path,
     },
     magic_link::consume::ConsumeRefusal,
 };

@@ -6,7 +6,7 @@ use poem::{
     web::{Data, Path},
 };
 
-use super::shared::{attempt_of, is_of_session, other_user, render_continue, sent_path};
+use super::shared::{attempt_of, is_of_session, other_user, render_continue};
 use crate::{
     app::App,
     login::{
@@ -16,7 +16,7 @@ use crate::{
         form::PostedForm,
         page::{DeadLinkPage, DeadLinkReason, ElsewherePage, ElsewhereReason, LinkMode, LinkPage},
         page_error::{self, PageError},
-        resume::{continue_path, restart_path, stay_path},
+        resume::{continue_path, restart_path, sent_path, stay_path},
     },
     magic_link::{
         consume::{ConsumeOutcome, ConsumeRefusal, NotTried},

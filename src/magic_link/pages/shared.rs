@@ -5,7 +5,6 @@ use poem::Response;
 use crate::{
     app::App,
     login::{
-        client_home::with_client,
         context::RequestContext,
         flow::{Flow, FlowState},
         page::ContinuePage,
@@ -16,12 +15,6 @@ use crate::{
     user,
     web::{page::render_page, params::Params},
 };
-
-/// Returns the path of the waiting page of a flow.
-pub(super) fn sent_path(flow: &Flow) -> String {
-    let path = format!("/login/sent?flow={}", flow.id);
-    with_client(&path, flow.client_id.as_deref())
-}
 
 /// Returns the attempt that this browser makes by a form.
 pub(super) fn attempt_of<'a>(

@@ -8,10 +8,7 @@ use poem::{
     web::Data,
 };
 
-use super::{
-    entry::{self, Refusal},
-    shared::sent_path,
-};
+use super::entry::{self, Refusal};
 use crate::{
     app::App,
     error::InfraError,
@@ -24,7 +21,7 @@ use crate::{
         page_error::{self, PageError},
         pending::PendingRequest,
         pending_link::PendingLink,
-        resume,
+        resume::{self, sent_path},
         sign_in::{self, SignInView},
     },
     magic_link::request::{self, ResendOutcome, ResendRequest, SignInRequest, StartOutcome},

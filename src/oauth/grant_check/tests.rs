@@ -114,7 +114,7 @@ async fn authorize(app: &TestApp, scope: &'static str) -> Authorized {
         panic!("the account is linked already")
     };
     let method = AuthMethod::Upstream {
-        identity: identity.id,
+        identity_id: identity.id,
         amr: "",
     };
     let browser = Some(Hash::of(b"browser"));

@@ -22,10 +22,15 @@ const fn is_public_v4(ip: Ipv4Addr) -> bool {
         || ip.is_loopback()
         || ip.is_link_local()
         || ip.is_documentation()
+        // 0.0.0.0/8, this network.
         || a == 0
+        // 100.64.0.0/10, shared by the users of one carrier.
         || (a == 100 && b & 0xc0 == 64)
+        // 192.0.0.0/24, protocol assignments.
         || (a == 192 && b == 0 && c == 0)
+        // 198.18.0.0/15, for measurements.
         || (a == 198 && b & 0xfe == 18)
+        // 224.0.0.0/3: multicast, reserved, broadcast.
         || a >= 224;
     !blocked
 }

@@ -1,5 +1,5 @@
-//! Loads the shipped texts and the operator's directory of overrides, and reports every problem of
-//! the directory at once.
+//! Reads the shipped texts and the operator's directory of overrides. The problems of the directory are
+//! reported together: first those of reading it, and once all is read those of its messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,6 @@ const FALLBACK: &str = "en";
 
 pub(super) type Bundle = FluentBundle<Arc<FluentResource>>;
 
-/// One language.
 pub(super) struct Language {
     pub(super) tag: Arc<str>,
     pub(super) direction: &'static str,
@@ -34,7 +33,6 @@ pub(super) struct Language {
     pub(super) shipped: Bundle,
 }
 
-/// All languages.
 pub(super) struct Languages {
     pub(super) by_id: BTreeMap<LanguageIdentifier, Arc<Language>>,
     /// Serves what no other language has.
@@ -75,7 +73,6 @@ impl Language {
 /// A file of the operator's directory.
 pub(super) struct Override {
     tag: String,
-    /// For problems.
     path: String,
     text: String,
 }
@@ -83,7 +80,7 @@ pub(super) struct Override {
 /// The parsed files of each language, by the tag that its folder has.
 type Resources = BTreeMap<String, Vec<Arc<FluentResource>>>;
 
-/// Parses everything.
+/// Parses the shipped texts and the overrides.
 ///
 /// # Errors
 /// Every problem, one a line.
@@ -196,37 +193,61 @@ fn bundle<'a>(
 }
 
 /// Reads `LANG/*.ftl` below a directory, in the order of their names.
+///
+/// # Errors
+/// What cannot be read, and texts that stand in no folder of a language, one a line.
 pub(super) fn read_directory(root: &Path) -> Result<Vec<Override>, String> {
-    let mut files = Vec::new();
-    for folder in sorted_entries(root)?
-        .into_iter()
-        .filter(|path| path.is_dir())
-    {
-        let tag = folder
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let is_ftl = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "ftl");
-        for path in sorted_entries(&folder)?.into_iter().filter(is_ftl) {
-            let text = std::fs::read_to_string(&path).map_err(|error| problem(&path, &error))?;
-            files.push(Override {
-                tag: tag.clone(),
-                path: path.display().to_string(),
-                text,
-            });
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in sorted_entries(root, &mut problems) {
+        if path.is_dir() {
+            read_language(&path, &mut files, &mut problems);
+        } else if is_ftl(&path) {
+            problems.push(format!(
+                "{}: is in no folder of a language such as `de`",
+                path.display()
+            ));
         }
     }
-    Ok(files)
+    if problems.is_empty() {
+        Ok(files)
+    } else {
+        Err(problems.join("\n"))
+    }
 }
 
-fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = std::fs::read_dir(folder).map_err(|error| problem(folder, &error))?;
-    let mut paths: Vec<_> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    Ok(paths)
+fn read_language(folder: &Path, files: &mut Vec<Override>, problems: &mut Vec<String>) {
+    let tag = folder.file_name().unwrap_or_default().to_string_lossy();
+    let paths = sorted_entries(folder, problems);
+    for path in paths.into_iter().filter(|path| is_ftl(path)) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push(Override {
+                tag: tag.clone().into_owned(),
+                path: path.display().to_string(),
+                text,
+            }),
+            Err(error) => problems.push(problem(&path, &error)),
+        }
+    }
+}
+
+fn is_ftl(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ftl")
+}
+
+/// Returns the paths in a folder that can be read, sorted.
+fn sorted_entries(folder: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match entries {
+        Ok(entries) => {
+            let mut paths: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
+            paths.sort();
+            paths
+        }
+        Err(error) => {
+            problems.push(problem(folder, &error));
+            Vec::new()
+        }
+    }
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> String {

@@ -268,3 +268,18 @@ fn all_problems_are_reported_at_once_and_a_bad_directory_changes_nothing() {
             .contains("/no/such/directory")
     );
 }
+
+#[test]
+fn what_is_misplaced_or_cannot_be_read_is_reported_at_once() {
+    let directory = Directory::with(&[("en/a.ftl", "sign-in-title = Come in\n")]);
+    let root = &directory.0;
+    std::fs::write(root.join("lost.ftl"), "sign-in-title = Lost\n").unwrap();
+    std::fs::write(root.join("README"), "not a text").unwrap();
+    std::fs::write(root.join("en/b.ftl"), [0xff, 0xfe]).unwrap();
+    let problems = Texts::load(Some(root)).unwrap_err();
+    let named: Vec<bool> = ["lost.ftl", "b.ftl", "README", "a.ftl"]
+        .iter()
+        .map(|name| problems.contains(name))
+        .collect();
+    assert_eq!(named, [true, true, false, false], "{problems}");
+}

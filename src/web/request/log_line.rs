@@ -23,7 +23,7 @@ struct Line {
 
 impl LogLine {
     /// Returns the line of a request from this network, which takes it from the budget unless
-    /// [`LogLine::keep`] comes first.
+    /// [`LogLine::always_write`] comes first.
     #[must_use]
     pub fn new(budget: &LineBudget, network: Network) -> Self {
         Self(Some(Arc::new(Line {
@@ -35,7 +35,7 @@ impl LogLine {
 
     /// Has the line written whatever others take: the request belongs to a user, a flow or a client of
     /// ours, or met a fault of ours.
-    pub fn keep(&self) {
+    pub fn always_write(&self) {
         if let Some(line) = &self.0 {
             let _ = line.is_written.set(true);
         }
@@ -86,7 +86,7 @@ mod tests {
         let written = (0..100).filter(|_| line().is_written(refused)).count();
         assert_eq!(written, 30);
         let known = line();
-        known.keep();
+        known.always_write();
         assert!(known.is_written(refused));
         assert!(line().is_written(StatusCode::INTERNAL_SERVER_ERROR));
         assert!(!line().is_written(StatusCode::SERVICE_UNAVAILABLE));

@@ -17,8 +17,13 @@ use poem_openapi::{
 use super::problem::{Problem, ProblemJson};
 use crate::error::InfraError;
 
-/// Seconds in Retry-After while a dependency is unavailable.
-const RETRY_AFTER: u32 = 5;
+/// Seconds in Retry-After while a dependency of ours is unavailable. [`UNAVAILABLE_TEXT`] and the text
+/// `error-away` of the pages say the same in words.
+pub const RETRY_AFTER: u32 = 5;
+
+/// What client software is shown while a dependency of ours is unavailable.
+pub const UNAVAILABLE_TEXT: &str =
+    "The service is temporarily unavailable. Try again in a few seconds.";
 
 /// Renders fixed words. The layers give the error the form of its audience, add the reference, and
 /// write the cause to the log.
@@ -181,10 +186,7 @@ fn code_and_detail(status: StatusCode) -> (&'static str, &'static str) {
             "This server does not answer for that host name.",
         ),
         400..=499 => ("bad_request", "The request could not be understood."),
-        503 => (
-            "temporarily_unavailable",
-            "The service is temporarily unavailable. Try again in a few seconds.",
-        ),
+        503 => ("temporarily_unavailable", UNAVAILABLE_TEXT),
         _ => (
             "internal",
             "Something went wrong on our side. The reference helps us to find it.",

@@ -30,7 +30,7 @@ use super::{
     response_body::GuardedBody,
     unread_log::UnreadLog,
 };
-use crate::web::caller;
+use crate::web::{caller, error::RETRY_AFTER};
 
 /// The most of a body that a client may send before the service has taken it.
 const STREAM_WINDOW: u16 = 16 * 1024;
@@ -259,7 +259,7 @@ fn unpin_uri(request: &mut hyper::Request<Incoming>) {
 fn unread(status: StatusCode, version: Version) -> Response {
     let mut response = Response::builder().status(status);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response = response.header(header::RETRY_AFTER, "5");
+        response = response.header(header::RETRY_AFTER, RETRY_AFTER);
     }
     if version < Version::HTTP_2 {
         response = response.header(header::CONNECTION, "close");

@@ -8,7 +8,8 @@ use poem::{
 /// Answers 405 with Allow to every method that is not listed in `allow` (`"GET"`, `"GET, POST"`).
 ///
 /// The framework answers HEAD by running the GET handler. Where a GET reads a secret or changes
-/// something (mailed links, callbacks, authorize), HEAD is left out of the list (PO-01, CF-05).
+/// something (mailed links, authorize), HEAD is left out of the list (PO-01, CF-05). The callback of a
+/// provider lists it and refuses it itself, so that the refusal has its code (CB-01).
 pub fn allow_methods<E: Endpoint>(allow: &'static str, inner: E) -> AllowMethods<E> {
     AllowMethods { allow, inner }
 }

@@ -39,15 +39,15 @@ async fn by_code(world: &mut World) {
     world.show("laptop", page);
 }
 
-/// Asks on the page that the application led to, so that the sign-in belongs to it; gives the email that this brings.
+/// Asks on the page that the application led to, so that the sign-in belongs to it. Returns the email that this brings.
 async fn ask_there(world: &mut World) -> Mail {
     let earlier = world.post.all(&world.address).await.len();
     let (login, address) = (world.page("laptop").clone(), world.address.clone());
-    let answer = world
+    let response = world
         .device("laptop")
         .submit(&login, "sign-in", &[("email", &address)])
         .await;
-    let waiting = world.device("laptop").settle(answer).await;
+    let waiting = world.device("laptop").settle(response).await;
     assert!(
         waiting.has("form#code"),
         "the waiting page: {}",
@@ -58,7 +58,7 @@ async fn ask_there(world: &mut World) -> Mail {
 }
 
 #[then(expr = "the {word} is back at the application with a code")]
-fn back(world: &mut World, device: String) {
+fn is_back_with_code(world: &mut World, device: String) {
     world.code = client(world).code(world.page(&device));
 }
 
@@ -67,7 +67,8 @@ async fn tokens(world: &mut World) {
     exchange(world).await;
 }
 
-/// Exchanges the code and checks everything the standards say about the answer; gives the claims of both tokens.
+/// Exchanges the code and checks everything that the standards say about the response. Returns the claims of
+/// both tokens.
 async fn exchange(world: &mut World) -> (Value, Value) {
     let client = client(world).clone();
     let (status, body) = client.exchange(&world.code, &client.verifier).await;
@@ -120,10 +121,10 @@ async fn exchange(world: &mut World) -> (Value, Value) {
 }
 
 #[then("the tokens say that a mailed secret was used")]
-async fn how(world: &mut World) {
-    // The code is spent: a second sign-in through the same browser gives fresh tokens of the same session.
+async fn tokens_show_email_method(world: &mut World) {
+    // The code is spent: a second sign-in through the same browser returns fresh tokens of the same session.
     send(world, "laptop", CALLBACK).await;
-    back(world, "laptop".to_owned());
+    is_back_with_code(world, "laptop".to_owned());
     let (id, access) = exchange(world).await;
     for claims in [id, access] {
         assert_eq!(claims["acr"], "urn:entree:acr:email");
@@ -134,7 +135,7 @@ async fn how(world: &mut World) {
 
 #[when("the application exchanges the code")]
 async fn exchanges(world: &mut World) {
-    back(world, "laptop".to_owned());
+    is_back_with_code(world, "laptop".to_owned());
     exchange(world).await;
 }
 
@@ -146,7 +147,7 @@ async fn again(world: &mut World, error: String) {
 
 #[then(expr = "exchanging the code with another verifier is refused as {string}")]
 async fn other_verifier(world: &mut World, error: String) {
-    back(world, "laptop".to_owned());
+    is_back_with_code(world, "laptop".to_owned());
     refused(world, &"v".repeat(64), &error).await;
 }
 
@@ -156,7 +157,7 @@ async fn refused(world: &World, verifier: &str, error: &str) {
 }
 
 #[then(expr = "the {word} sees an error page and is sent nowhere")]
-fn nowhere(world: &mut World, device: String) {
+fn is_not_redirected(world: &mut World, device: String) {
     let page = world.page(&device);
     assert!(page.status.is_client_error(), "{}", page.summary());
     assert!(
@@ -165,16 +166,16 @@ fn nowhere(world: &mut World, device: String) {
 }
 
 #[when(expr = "the application signs the person in on the {word}")]
-async fn whole(world: &mut World, device: String) {
+async fn full_sign_in(world: &mut World, device: String) {
     let address = world.address.clone();
     world.sign_in(&device, &address).await;
     send(world, &device, CALLBACK).await;
-    back(world, device);
+    is_back_with_code(world, device);
     exchange(world).await;
 }
 
 #[then("both tokens name the same subject")]
-fn same(world: &mut World) {
+fn same_subject(world: &mut World) {
     assert_eq!(world.subjects.len(), 2);
     assert_eq!(world.subjects[0], world.subjects[1]);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{
     oidc::Client,
     page::Page,
-    upstream::{Lie, Upstream},
+    upstream::{Fault, Upstream},
 };
 
 use super::{CALLBACK, CLIENT, World};
@@ -263,7 +263,7 @@ fn other_audience(world: &mut World) {
     world
         .elsewhere
         .school
-        .tell(Lie::claim("aud", json!("another application")));
+        .inject(Fault::claim("aud", json!("another application")));
 }
 
 #[given(expr = "the school's tokens say another issuer")]
@@ -271,12 +271,12 @@ fn other_issuer(world: &mut World) {
     world
         .elsewhere
         .school
-        .tell(Lie::claim("iss", json!("https://accounts.google.com")));
+        .inject(Fault::claim("iss", json!("https://accounts.google.com")));
 }
 
 #[given(expr = "the school's tokens say that they have ended")]
 fn ended(world: &mut World) {
-    world.elsewhere.school.tell(Lie::claims(|claims| {
+    world.elsewhere.school.inject(Fault::claims(|claims| {
         claims["exp"] = (claims["iat"].as_i64().unwrap() - 3600).into()
     }));
 }
@@ -286,7 +286,7 @@ fn other_nonce(world: &mut World) {
     world
         .elsewhere
         .school
-        .tell(Lie::claim("nonce", json!("A".repeat(43))));
+        .inject(Fault::claim("nonce", json!("A".repeat(43))));
 }
 
 #[given(expr = "the school's tokens say an unknown key")]
@@ -294,7 +294,7 @@ fn unknown_key(world: &mut World) {
     world
         .elsewhere
         .school
-        .tell(Lie::header("kid", json!("unknown")));
+        .inject(Fault::header("kid", json!("unknown")));
 }
 
 #[then("an email says that an account elsewhere is now connected")]

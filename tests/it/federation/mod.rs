@@ -17,7 +17,7 @@ use sea_orm::{ConnectionTrait as _, EntityTrait as _, Statement};
 use serde_json::{Value, json};
 use testkit::{
     page::{Form, Page},
-    upstream::{Back, CLIENT_ID, CLIENT_SECRET, Lie, Shape, Upstream},
+    upstream::{Back, CLIENT_ID, CLIENT_SECRET, Fault, Shape, Upstream},
 };
 
 use crate::{
@@ -188,7 +188,7 @@ impl<'a> ProviderFixture<'a> {
         self.assert_refusal(&before, &response, (why, status, code))
             .await;
         // The flow is spent, even if the provider is honest now.
-        self.up.honest();
+        self.up.reset_faults();
         let requests = self.up.total();
         let before = Snapshot::load(self.test_app).await;
         let again = browser.open(&back.path()).await;
@@ -293,7 +293,7 @@ pub(crate) struct Snapshot {
 }
 
 /// The codes of requests that may belong to no flow: they are in the log alone (ST-17).
-const BEFORE_A_FLOW: [&str; 16] = [
+const BEFORE_A_FLOW: [&str; 17] = [
     "lk_browser",
     "up_app_code",
     "up_blocked",
@@ -301,6 +301,7 @@ const BEFORE_A_FLOW: [&str; 16] = [
     "up_endpoint_host",
     "up_method",
     "up_param_duplicate",
+    "up_param_too_long",
     "up_provider_disabled",
     "up_provider_down",
     "up_redirect",
@@ -418,20 +419,20 @@ pub(crate) async fn send_with_method(
     browser.send(request).await
 }
 
-/// The lies of a provider, and the status of the refusal.
+/// The faults of a provider, and the status of the refusal.
 pub(crate) struct RefusalCase {
     why: &'static str,
     status: u16,
-    lies: Vec<Lie>,
+    faults: Vec<Fault>,
     settings: Value,
 }
 
 impl RefusalCase {
-    pub(crate) fn new(why: &'static str, status: u16, lies: Vec<Lie>) -> Self {
+    pub(crate) fn new(why: &'static str, status: u16, faults: Vec<Fault>) -> Self {
         Self {
             why,
             status,
-            lies,
+            faults,
             settings: json!({}),
         }
     }
@@ -447,8 +448,8 @@ impl RefusalCase {
 pub(crate) async fn assert_refused(test_app: &TestApp, code: &str, cases: Vec<RefusalCase>) {
     for case in cases {
         let fixture = ProviderFixture::new(test_app, case.settings).await;
-        for lie in case.lies {
-            fixture.up.tell(lie);
+        for fault in case.faults {
+            fixture.up.inject(fault);
         }
         fixture
             .assert_sign_in_refused(case.why, case.status, code)
@@ -460,8 +461,8 @@ pub(crate) async fn assert_refused(test_app: &TestApp, code: &str, cases: Vec<Re
 pub(crate) async fn assert_starts_refused(test_app: &TestApp, code: &str, cases: Vec<RefusalCase>) {
     for case in cases {
         let fixture = ProviderFixture::new(test_app, case.settings).await;
-        for lie in case.lies {
-            fixture.up.tell(lie);
+        for fault in case.faults {
+            fixture.up.inject(fault);
         }
         fixture
             .assert_start_refused(case.why, case.status, code)

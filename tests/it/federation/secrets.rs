@@ -13,7 +13,7 @@ use testkit::{
     browser::Browser,
     entree::Backend,
     page::Page,
-    upstream::{CLIENT_ID, CLIENT_SECRET, Lie, Pace, Place as At, Reply, Upstream},
+    upstream::{CLIENT_ID, CLIENT_SECRET, Fault, Pace, Place as At, Reply, Upstream},
 };
 
 use crate::{
@@ -31,51 +31,57 @@ const ADDRESS_TABLES: [&str; 4] = [
 ];
 
 /// Returns the failures of a provider, one at a time.
-fn failures() -> Vec<(&'static str, Lie)> {
+fn failures() -> Vec<(&'static str, Fault)> {
     let token =
-        |status, kind: &str, body: &str| Lie::reply(At::Token, Reply::new(status, kind, body));
+        |status, kind: &str, body: &str| Fault::reply(At::Token, Reply::new(status, kind, body));
     vec![
-        ("denied", Lie::error("access_denied")),
-        ("unknown error", Lie::error("whatever")),
-        ("another iss", Lie::parameter("iss", "https://evil.example")),
-        ("no code", Lie::parameter("code", "")),
+        ("denied", Fault::error("access_denied")),
+        ("unknown error", Fault::error("whatever")),
+        (
+            "another iss",
+            Fault::parameter("iss", "https://evil.example"),
+        ),
+        ("no code", Fault::parameter("code", "")),
         ("500", token(500, "text/plain", "words of the upstream")),
         ("HTML", token(200, "text/html", "<html>")),
         // A library's own error would contain this body with the access token.
         (
             "a token response of wrong types",
-            Lie::member(At::Token, "access_token", json!(["canary"])),
+            Fault::member(At::Token, "access_token", json!(["canary"])),
         ),
         (
             "another type of token",
-            Lie::member(At::Token, "token_type", json!("mac")),
+            Fault::member(At::Token, "token_type", json!("mac")),
         ),
         (
             "no ID token",
-            Lie::member(At::Token, "id_token", Value::Null),
+            Fault::member(At::Token, "id_token", Value::Null),
         ),
         (
             "two parts",
-            Lie::compact(|token| *token = token.rsplit_once('.').unwrap().0.to_owned()),
+            Fault::compact(|token| *token = token.rsplit_once('.').unwrap().0.to_owned()),
         ),
-        ("an unknown key", Lie::header("kid", json!("unknown"))),
+        ("an unknown key", Fault::header("kid", json!("unknown"))),
         (
             "a bad signature",
-            Lie::Sign(testkit::upstream::Sign::Stranger),
+            Fault::Sign(testkit::upstream::Sign::Stranger),
         ),
-        ("another audience", Lie::claim("aud", json!("another"))),
-        ("another nonce", Lie::claim("nonce", json!("A".repeat(43)))),
+        ("another audience", Fault::claim("aud", json!("another"))),
+        (
+            "another nonce",
+            Fault::claim("nonce", json!("A".repeat(43))),
+        ),
         (
             "a subject with a control",
-            Lie::claim("sub", json!("canary-of-the-subject\u{7}")),
+            Fault::claim("sub", json!("canary-of-the-subject\u{7}")),
         ),
         (
             "a malformed claim",
-            Lie::claim("locale", json!({"canary": true})),
+            Fault::claim("locale", json!({"canary": true})),
         ),
         (
             "a slow token endpoint",
-            Lie::reply(
+            Fault::reply(
                 At::Token,
                 Reply::json(200, &json!({"a": "x".repeat(100)}))
                     .at(Pace::Drip(std::time::Duration::from_secs(1))),
@@ -126,7 +132,7 @@ async fn no_secret_of_the_provider_leaks(backend: Backend) {
         let person = person(number);
         canaries.push(Canary::new("address", person["email"].as_str().unwrap()));
         let mut browser = Browser::new(fresh_network());
-        let Some((why, lie)) = failure else {
+        let Some((why, fault)) = failure else {
             let page = sign_in(&stage, &up, &mut browser, &person).await;
             assert!(
                 page.has("form#sign-out"),
@@ -136,8 +142,8 @@ async fn no_secret_of_the_provider_leaks(backend: Backend) {
             );
             continue;
         };
-        up.honest();
-        up.tell(lie);
+        up.reset_faults();
+        up.inject(fault);
         let page = sign_in(&stage, &up, &mut browser, &person).await;
         assert!(!page.has("form#sign-out"), "{why}: {}", page.summary());
         errors.push((format!("the response to {why}"), page.body.into_bytes()));

@@ -33,13 +33,13 @@ async fn oc_8_asking_again_leads_to_the_flow_that_waits(test_app: TestApp) {
         let again = browser.submit_and_follow(&login, "sign-in", &ask).await;
         assert_eq!(flow_of(&again), flow_of(&first));
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 1);
     // Once the pause is over it is another email of the same flow, and the first code still works.
     test_app.pass(31);
     let again = browser.submit_and_follow(&login, "sign-in", &ask).await;
     assert_eq!(flow_of(&again), flow_of(&first));
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 2);
     // Another address, another client's request and another browser have flows of their own.
     let other = browser
@@ -64,7 +64,7 @@ async fn oc_8_a_second_click_on_resend_shows_the_success(test_app: TestApp) {
         let page = browser.submit_and_follow(&waiting, "resend", &[]).await;
         assert!(!page.has("#error"), "{}", page.summary());
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 2);
     test_app.pass(10);
     let page = browser.submit_and_follow(&waiting, "resend", &[]).await;

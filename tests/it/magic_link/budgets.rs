@@ -84,42 +84,49 @@ async fn ask_from(test_app: &TestApp, from: &str, email: &str) -> Page {
 }
 
 async fn oa_01_a_new_device_beside_ten_networks_gets_its_email(test_app: TestApp) {
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let email = "beside-ten@example.com";
     attack(&test_app, email, 10).await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 20, "two for each network");
     let mut person = test_app.browser();
     person.sign_in(email).await;
     assert!(person.is_signed_in());
 }
 
-/// The text of the page, without what is of this address.
-fn plain(page: &Page, email: &str) -> String {
+/// Returns the text of a page with a fixed word in place of the address.
+fn without_address(page: &Page, email: &str) -> String {
     page.text().replace(email, "ADDRESS")
 }
 
 async fn oa_01_a_page_says_when_an_address_gets_email_again_alike_for_every_address(
     test_app: TestApp,
 ) {
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let (known, unknown) = ("spent-known@example.com", "spent-other@example.com");
     test_app.browser().sign_in(known).await;
     let mut pages = Vec::new();
     for email in [known, unknown] {
         attack(&test_app, email, 14).await;
-        test_app.post().await;
+        test_app.send_due_emails().await;
         let sent = test_app.mails(email).len();
-        assert_eq!(sent, 25, "24 and one of the reserve");
+        assert_eq!(
+            sent, 25,
+            "24 by `limits.address`, and one by `limits.address_reserve`"
+        );
         let page = test_app.browser().ask(email).await;
         assert!(
             page.has("#withheld") && page.text().contains("minute"),
             "{}",
             page.text()
         );
-        test_app.post().await;
-        assert_eq!(test_app.mails(email).len(), sent, "it says what is so");
-        pages.push(plain(&page, email));
+        test_app.send_due_emails().await;
+        assert_eq!(
+            test_app.mails(email).len(),
+            sent,
+            "no email is sent while the page says so"
+        );
+        pages.push(without_address(&page, email));
     }
     // The second page is rendered a few seconds later.
     let [known, unknown] = [&pages[0], &pages[1]].map(|page| without_pause(page));
@@ -144,7 +151,7 @@ fn without_pause(page: &str) -> String {
 
 async fn oa_01_an_app_keeps_its_emails_by_its_device_secret(test_app: TestApp) {
     test_app.configure(with_app);
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let email = "app-owner@example.com";
     let phone = test_app.browser();
     let begun = begin(&phone, email, None).await;
@@ -157,22 +164,22 @@ async fn oa_01_an_app_keeps_its_emails_by_its_device_secret(test_app: TestApp) {
         !stored
             .windows(secret.len())
             .any(|part| part == secret.as_bytes()),
-        "its hash is kept alone"
+        "only its hash is stored"
     );
 
     attack(&test_app, email, 16).await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let sent = test_app.mails(email).len();
     let withheld = begin(&phone, email, None).await;
     assert!(withheld["withheld_for"].as_u64().unwrap() > 0, "{withheld}");
     let other = begin(&phone, email, Some(&"x".repeat(43))).await;
     assert!(other["withheld_for"].as_u64().is_some(), "not its secret");
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), sent);
 
     let begun = begin(&phone, email, Some(&secret)).await;
     assert!(begun["withheld_for"].is_null(), "{begun}");
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), sent + 1);
     let code = test_app.mail(email).await.code();
     let (status, tokens) = submit(&phone, &begun, &code, Some(&secret)).await;
@@ -190,7 +197,7 @@ async fn oa_01_an_app_keeps_its_emails_by_its_device_secret(test_app: TestApp) {
 }
 
 async fn oa_03_a_known_device_passes_what_its_neighbours_exhausted(test_app: TestApp) {
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let email = "neighbour@example.com";
     let mut laptop = test_app.browser();
     laptop.sign_in(email).await;
@@ -211,10 +218,10 @@ async fn oa_03_a_known_device_passes_what_its_neighbours_exhausted(test_app: Tes
         laptop.cookies.remove("__Host-Http-pre");
         let page = laptop.ask(email).await;
         assert!(!page.has("#withheld"));
-        test_app.post().await;
+        test_app.send_due_emails().await;
         assert_eq!(test_app.mails(email).len(), before + sent);
     }
-    // Beyond its own budget it is what a new device is.
+    // Beyond its own budget it counts as a new device.
     laptop.cookies.remove("__Host-Http-pre");
     let refused = laptop.try_ask(email).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
@@ -243,7 +250,7 @@ async fn guess_five(test_app: &TestApp, email: &str, from: Option<&str>) {
 }
 
 async fn oa_02_wrong_codes_of_ten_networks_do_not_switch_the_right_one_off(test_app: TestApp) {
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let email = "guessed@example.com";
     for _ in 0..10 {
         let from = test_app.browser().from;

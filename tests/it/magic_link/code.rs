@@ -358,7 +358,7 @@ async fn d_4_wrong_and_expired_codes_differ_for_the_holder_alone(test_app: TestA
         let answer = person.submit(&waiting, "resend", &[]).await;
         waiting = person.follow(&answer).await;
         assert_eq!(waiting.error(), None, "a new email ends the error");
-        test_app.post().await;
+        test_app.send_due_emails().await;
     }
     let superseded = guess(&mut person, &waiting, &first).await;
     test_app.pass(605);

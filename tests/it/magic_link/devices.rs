@@ -59,7 +59,7 @@ async fn is_known(test_app: &TestApp, device: &str, email: &str) -> bool {
         .insert(DEVICE.to_owned(), device.to_owned());
     let waiting = elsewhere.ask(email).await;
     // The newest email of the test is then the one that the test requests next.
-    test_app.post().await;
+    test_app.send_due_emails().await;
     restore(test_app);
     !waiting.has("#withheld")
 }
@@ -123,7 +123,7 @@ async fn oa_17_an_operator_ends_known_devices_and_device_secrets(test_app: TestA
         exhaust(&test_app);
         let begun = begin(&phone, email, Some(&secret)).await;
         assert!(begun["withheld_for"].is_null(), "{begun}");
-        test_app.post().await;
+        test_app.send_due_emails().await;
         assert!(is_known(&test_app, &device_of(&laptop), email).await);
 
         test_app.entree(&format!("users {command} --yes {email}"));

@@ -173,7 +173,7 @@ async fn g_3_a_deferred_email_is_retried_and_dropped_before_its_link_expires(
     let (mut pauses, mut last_try) = (Vec::new(), begun);
     loop {
         last_try = test_app.app.clock().now().max(last_try);
-        test_app.post().await;
+        test_app.send_due_emails().await;
         let row = only_row(&test_app).await;
         if row.state != mail_outbox::State::Queued {
             assert_eq!(row.state, mail_outbox::State::Dropped);
@@ -216,12 +216,12 @@ async fn g_3_a_refused_email_is_not_tried_again(mut test_app: TestApp) {
     let (port, refuses) = server("550 no such user").await;
     test_app.transport = smtp(&test_app, port);
     test_app.browser().ask("g3b@example.com").await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let row = only_row(&test_app).await;
     assert_eq!((row.state, row.attempts), (mail_outbox::State::Dropped, 1));
     refuses.store(false, Ordering::Relaxed);
     test_app.pass(600);
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(only_row(&test_app).await.attempts, 1);
 }
 
@@ -261,7 +261,7 @@ async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(test_app: TestApp
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     test_app.browser().ask("quiet@example.com").await;
     test_app.browser().ask(known).await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(
         (
             test_app.mails("quiet@example.com").len(),
@@ -276,7 +276,7 @@ async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(test_app: TestApp
         test_app.pass(hours * 3600);
         let answer = test_app.browser().try_ask(stranger).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
-        test_app.post().await;
+        test_app.send_due_emails().await;
         let mails = test_app.mails(stranger);
         assert_eq!(mails.len(), expected, "after {hours} more hours");
         assert!(

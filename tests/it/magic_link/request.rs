@@ -64,7 +64,7 @@ async fn make_arms(test_app: &TestApp) {
         test_app.browser().ask(ARMS[3]).await;
         test_app.browser().ask(ARMS[4]).await;
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
 }
 
 async fn disable(test_app: &TestApp, email: &str) {
@@ -241,7 +241,7 @@ async fn guess(tapped: &TestApp, sql: &Tap, arm: &str) -> Vec<(Vec<String>, Vec<
         let mut guesser = tapped.browser();
         guesser.from.clone_from(&from);
         let mut waiting = guesser.ask(arm).await;
-        tapped.post().await;
+        tapped.send_due_emails().await;
         for n in 0..4 {
             let _ = sql.take();
             let code = [("code", &*format!("0000000{n}"))];
@@ -362,7 +362,7 @@ async fn se_8_limits_are_settings() {
             .submit(&login, "sign-in", &[("email", "plan@example.com")])
             .await;
         settle(&mut browser, answer).await;
-        test_app.post().await;
+        test_app.send_due_emails().await;
         let arrived = test_app.mails("plan@example.com");
         let newest = arrived.first().filter(|_| arrived.len() > mails)?;
         let done = browser.click(&newest.link()).await;
@@ -379,7 +379,7 @@ async fn se_8_limits_are_settings() {
         with_clients(config);
         config.limits = limits;
     });
-    test_app.restore_network_address();
+    test_app.restore_address_budget_per_network();
     let mut refused = 0;
     for _ in 0..6 {
         refused += usize::from(again().await.is_none());
@@ -414,7 +414,7 @@ async fn a_5_an_address_gets_as_many_emails_as_its_budgets_have(test_app: TestAp
                 "the attempts to send must be the same"
             );
         }
-        test_app.post().await;
+        test_app.send_due_emails().await;
         after.push(test_app.mails(email).len());
         if test_app.app.db.is_postgres() {
             break; // Redis has a clock of its own.
@@ -439,7 +439,7 @@ async fn a_5_an_address_gets_as_many_emails_as_its_budgets_have(test_app: TestAp
             .ask(&format!("t.est+{tag}@gmail.com"))
             .await;
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let gmail = test_app
         .transport
         .mailbox()
@@ -500,12 +500,12 @@ async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(te
             waiting = person.follow(&answer).await;
         }
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 5);
     test_app.pass(1000);
     let sixth = person.submit_and_follow(&waiting, "resend", &[]).await;
     assert!(!sixth.has("form#resend"));
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 5);
 }
 
@@ -519,14 +519,14 @@ async fn a_6_a_known_device_gets_its_email_when_strangers_exhausted_the_address(
     for _ in 0..100 {
         test_app.browser().ask(email).await;
     }
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let spent = test_app.mails(email).len();
     assert_eq!(spent, 25, "24 and one of the reserve");
     for sent in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10] {
         // The device is the same, and asks as if for the first time.
         owner.cookies.remove("__Host-Http-pre");
         owner.ask(email).await;
-        test_app.post().await;
+        test_app.send_due_emails().await;
         assert_eq!(test_app.mails(email).len(), spent + sent);
     }
     // The quota is for that address alone, and for who holds the cookie.
@@ -536,7 +536,7 @@ async fn a_6_a_known_device_gets_its_email_when_strangers_exhausted_the_address(
     }
     let withheld = owner.ask(other).await;
     assert!(withheld.has("#withheld"), "{}", withheld.text());
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(other).len(), 25);
 }
 

@@ -193,7 +193,7 @@ async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(test
     let mut gone = test_app.browser();
     let waiting = gone.ask("gone@example.com").await;
     test_app.pass(1801);
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert!(
         test_app.mails("gone@example.com").is_empty(),
         "no dead mail"
@@ -264,12 +264,12 @@ async fn b_5_the_last_three_emails_work(test_app: TestApp) {
         let email = format!("b5-{which}@example.com");
         let mut person = test_app.browser();
         let mut waiting = person.ask(&email).await;
-        test_app.post().await;
+        test_app.send_due_emails().await;
         for pause in [31, 61, 121] {
             test_app.pass(pause);
             let answer = person.submit(&waiting, "resend", &[]).await;
             waiting = person.follow(&answer).await;
-            test_app.post().await;
+            test_app.send_due_emails().await;
         }
         let mails = test_app.mails(&email);
         assert_eq!(mails.len(), 4);

@@ -135,7 +135,7 @@ async fn e_1_lk_02_a_request_creates_no_user(test_app: TestApp) {
         .exec(test_app.app.db.pool())
         .await
         .unwrap();
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails("e1-7@example.com").len(), 1);
     assert_eq!(users(&test_app).await, 0);
     assert_eq!(
@@ -184,7 +184,7 @@ async fn e_2_the_first_proof_ends_what_was_prepared(test_app: TestApp) {
         (1, 1),
         "the same account, one session"
     );
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let mails = test_app.mails(email);
     assert_eq!(
         mails.len(),
@@ -200,7 +200,7 @@ async fn e_2_the_first_proof_ends_what_was_prepared(test_app: TestApp) {
     );
     // A second sign-in is nothing special.
     signed_in(&test_app, email).await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), 3);
     assert!(owner.account().await.is_some());
 }
@@ -421,7 +421,7 @@ async fn e_6_a_5_spellings_of_one_mailbox_share_one_budget() {
     }
     test_app.browser().ask("e6b.udget@gmail.com").await;
     test_app.browser().ask("e6budge.t+9@gmail.com").await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails("e6b.udget@gmail.com").len(), 1, "the fifth");
     assert_eq!(
         test_app.mails("e6budge.t+9@gmail.com").len(),
@@ -482,7 +482,7 @@ async fn lk_02_a_locked_user_is_not_created_anew() {
     test_app.pass(1000);
     let page = test_app.browser().ask(email).await;
     assert_eq!(page.status, StatusCode::OK);
-    test_app.post().await;
+    test_app.send_due_emails().await;
     assert_eq!(test_app.mails(email).len(), before);
 }
 

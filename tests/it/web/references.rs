@@ -215,7 +215,7 @@ async fn od_14_the_reason_of_a_locked_user_is_in_the_audit_log(test_app: TestApp
     tx.commit().await.unwrap();
     browser.cookies.clear();
     browser.ask("locked@example.com").await;
-    test_app.post().await;
+    test_app.send_due_emails().await;
     let refused = audit_event::Entity::find()
         .filter(audit_event::Column::UserId.eq(user.id))
         .filter(audit_event::Column::Reason.eq("user_disabled"))

@@ -65,6 +65,27 @@ fn files_that_a_document_names_exist() {
     assert_none(&wrong);
 }
 
+/// Every kind of event that src/audit.rs names has a row in the page for operators.
+#[test]
+fn the_kinds_of_the_audit_log_are_documented() {
+    let source = text("src/audit.rs");
+    let (_, names) = source.split_once("fn name(self)").unwrap();
+    let (names, _) = names.split_once("\n    }\n").unwrap();
+    let kinds: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert!(kinds.len() >= 30, "only {} kinds are found", kinds.len());
+    let page = text("docs/operations.md");
+    let (_, list) = page.split_once("### Kinds of the audit log").unwrap();
+    let (list, _) = list.split_once("\n### ").unwrap();
+    let missing = kinds
+        .into_iter()
+        .filter(|kind| !list.contains(&format!("`{kind}`")));
+    assert_none(
+        &missing
+            .map(|kind| format!("no row for {kind}"))
+            .collect::<Vec<_>>(),
+    );
+}
+
 #[test]
 fn the_map_shows_the_arrow_of_the_sources() {
     let map = text("docs/architecture.md");

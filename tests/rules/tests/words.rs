@@ -39,7 +39,12 @@ const EXEMPT: &[&str] = &[
     "src/federation/error/tests.rs",
     "src/locales/fr/",
     "src/web/locale/tests/wording.rs",
+    "tests/rules/tests/words.rs",
 ];
+
+/// Turns that are also good English or a loop (`for way in ways`). They are looked for in the sources
+/// alone.
+const AMBIGUOUS: &[&str] = &["way in", "ways in"];
 
 fn is_word(text: &str, at: usize, length: usize) -> bool {
     let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
@@ -52,9 +57,16 @@ fn is_word(text: &str, at: usize, length: usize) -> bool {
 fn banned(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        // The reason code of an operator's command is a contract.
+        // The reason code of an operator's command is a contract, and one account of Unix has this name.
         let line = line.to_lowercase().replace("\"ops\"", "");
+        let line = line.replace("\"nobody\"", "").replace("`nobody`", "");
+        let is_source = !["tests/", "examples/"]
+            .iter()
+            .any(|folder| path.starts_with(folder));
         for (word, better) in BANNED {
+            if !is_source && AMBIGUOUS.contains(word) {
+                continue;
+            }
             if line
                 .match_indices(word)
                 .any(|(at, _)| is_word(&line, at, word.len()))
@@ -68,8 +80,10 @@ fn banned(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn no_banned_word_in_the_sources() {
-    let endings = [".rs", ".html", ".txt", ".ftl", ".js", ".css"];
-    let folders = ["src", "entity/src", "migration/src"];
+    let endings = [
+        ".rs", ".html", ".txt", ".ftl", ".js", ".mjs", ".css", ".feature", ".go",
+    ];
+    let folders = ["src", "entity/src", "migration/src", "tests", "examples"];
     let all = folders
         .into_iter()
         .flat_map(|folder| files(folder, &endings));
@@ -89,5 +103,7 @@ fn no_banned_word_in_the_sources() {
 fn a_planted_word_is_found_and_a_part_of_a_word_is_not() {
     assert_eq!(banned("a.rs", "// Nobody is told.").len(), 2);
     assert_eq!(banned("a.rs", "let x = \"the one door\";").len(), 1);
+    assert_eq!(banned("tests/a.rs", "// Nobody: the way in").len(), 1);
+    assert!(banned("tests/a.rs", "\"nobody\"").is_empty());
     assert!(banned("a.rs", "// recommends, stole, trailing, droops, always-in").is_empty());
 }

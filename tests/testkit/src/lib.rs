@@ -11,7 +11,7 @@
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
 //! - [`driver`]: load, and what it costs.
 //! - [`otlp`]: where traces and metrics arrive.
-//! - [`upstream`]: a provider to sign in with, that lies in any one way a test tells it to.
+//! - [`upstream`]: a provider to sign in with, with any one fault that a test injects.
 #![allow(
     clippy::too_many_lines,
     clippy::excessive_nesting,

@@ -28,11 +28,11 @@ pub struct Mailpit {
 }
 
 impl Mailpit {
-    /// `MAILPIT_URL` (with `MAILPIT_SMTP`, default port 1025 of the same host); else the program from `PATH`; else one
+    /// Uses `MAILPIT_URL` (with `MAILPIT_SMTP`, or else 127.0.0.1:1025), else the program from `PATH`, else one
     /// built once by Go and kept in the user's cache.
     ///
     /// # Errors
-    /// None can be had.
+    /// No Mailpit is available.
     pub async fn start() -> Result<Self, Missing> {
         if let Ok(api) = std::env::var("MAILPIT_URL") {
             let smtp =
@@ -50,7 +50,8 @@ impl Mailpit {
         }
         let program = program()?;
         let folder = child::scratch("mailpit");
-        // It takes addresses, not "any port": two are found free and let go again. A clash shows as "not ready".
+        // Mailpit cannot choose a free port itself. Another program may take one of these two before it does:
+        // then it is not ready in time.
         let (web, smtp) = (free_port(), free_port());
         let mut command = child::command(program, RunAs::Us, "KILL");
         command.args([
@@ -78,7 +79,7 @@ impl Mailpit {
         this.ready().await
     }
 
-    /// Where it takes emails.
+    /// Returns its SMTP address.
     #[must_use]
     pub const fn smtp(&self) -> SocketAddr {
         self.smtp

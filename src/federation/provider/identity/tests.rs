@@ -10,7 +10,7 @@ const ASSERTED: &str = "trust = \"asserted\"";
 const GOOGLE: &str = "kind = \"google\"";
 const ENTRA: &str = "kind = \"entra\"\ntenant = \"common\"";
 
-fn identity(settings: &str, claims: Value, userinfo: Option<Value>) -> Identity {
+fn identity(settings: &str, claims: Value, userinfo: Option<Value>) -> ProviderIdentity {
     let settings = toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{settings}")).unwrap();
     let object = |value: Value| value.as_object().unwrap().clone();
     let token = VerifiedToken {

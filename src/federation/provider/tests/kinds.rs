@@ -6,14 +6,14 @@ use serde_json::json;
 use super::parse_form;
 use crate::federation::{
     error::RefusalCode,
-    provider::{AuthorizationResponse, Identity, Trust, apple, test_support::TestProvider},
+    provider::{AuthorizationResponse, ProviderIdentity, Trust, apple, test_support::TestProvider},
 };
 
 #[tokio::test]
 async fn pr_01_oidc_from_the_request_to_the_identity() {
     let provider = TestProvider::start("trust = \"asserted\"").await;
     let claims = json!({"name": "Ada", "locale": "fr", "amr": ["pwd"]});
-    let expected = Identity {
+    let expected = ProviderIdentity {
         provider: "a".into(),
         issuer: provider.issuer.clone(),
         subject: "person".into(),

@@ -7,7 +7,7 @@ use crate::{
     federation::{
         error::RefusalCode,
         provider::{
-            Identity,
+            ProviderIdentity,
             oidc::test_signer::TestSigner,
             test_support::{TestProvider, claims_without_address},
         },
@@ -39,7 +39,7 @@ async fn sign_in(
     provider: &TestProvider,
     signer: &TestSigner,
     changes: &Value,
-) -> Result<Identity, RefusalCode> {
+) -> Result<ProviderIdentity, RefusalCode> {
     let mut claims = json!({
         "iss": provider.issuer,
         "aud": "us",
@@ -53,7 +53,10 @@ async fn sign_in(
     sign_in_with_body(provider, &signer.sign(&claims)).await
 }
 
-async fn sign_in_with_body(provider: &TestProvider, body: &str) -> Result<Identity, RefusalCode> {
+async fn sign_in_with_body(
+    provider: &TestProvider,
+    body: &str,
+) -> Result<ProviderIdentity, RefusalCode> {
     let headers = "Content-Type: application/jwt; charset=utf-8\r\n";
     provider.serve("/userinfo", raw_response(200, headers, body));
     provider.sign_in(claims_without_address()).await

@@ -18,7 +18,7 @@ async fn g1_after_a_crash_the_row_is_tried_once_more_when_its_lease_has_expired(
 }
 
 #[tokio::test]
-async fn g1_a_lost_lease_is_not_recorded_over() {
+async fn g1_a_worker_that_lost_its_lease_records_nothing() {
     let outbox = TestOutbox::new().await;
     outbox.enqueue("someone@example.com").await;
     let first = lease_all(&outbox.db, secret::public_id()).await.remove(0);
@@ -40,7 +40,7 @@ async fn g1_a_lost_lease_is_not_recorded_over() {
             .unwrap(),
         Some(Disposition::Sent)
     );
-    // The same worker's earlier attempt is not recorded either.
+    // A second result of the same lease is not recorded.
     assert_eq!(
         record_attempt(&tx, &second, &attempt(DeliveryOutcome::Refused))
             .await
@@ -125,7 +125,8 @@ async fn an_unavailable_database_is_polled_ever_more_slowly() {
     assert_eq!(outage.next_pause(&away).as_secs(), 1);
 }
 
-/// G5, as a figure: the gate is the load test's.
+/// G5 in process: a mail server that responds at once. What a machine and a real server add is measured
+/// by `make load`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn g5_the_time_from_queued_to_accepted_at_50_emails_a_second() {
     let outbox = TestOutbox::with_timeout(10).await;
@@ -146,11 +147,13 @@ async fn g5_the_time_from_queued_to_accepted_at_50_emails_a_second() {
         .collect();
     waits.sort_unstable();
     assert_eq!(waits.len(), 150);
+    let (p50, p95) = (waits[75], waits[142]);
+    assert!(p50 <= 2_000 && p95 <= 5_000, "p50 {p50} ms, p95 {p95} ms");
     println!(
         "50 emails/s for {:?}: p50 {} ms, p95 {} ms, max {} ms",
         started.elapsed(),
-        waits[75],
-        waits[142],
+        p50,
+        p95,
         waits[149]
     );
 }

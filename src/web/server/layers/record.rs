@@ -42,8 +42,8 @@ pub(super) struct RequestSummary {
 }
 
 impl RequestSummary {
-    /// Returns an error without the reference that leads to no line in the log (OA-19).
-    pub(super) fn with_findable_reference(&self, error: &ErrorResponse) -> ErrorResponse {
+    /// Returns an error, without its reference if that leads to no line in the log (OA-19).
+    pub(super) fn without_dead_reference(&self, error: &ErrorResponse) -> ErrorResponse {
         let is_findable = self.caller.reference(error.status).is_some();
         let reference = error.reference.clone().filter(|_| is_findable);
         ErrorResponse {
@@ -145,12 +145,13 @@ pub(super) fn record(summary: &RequestSummary, response: &Response, span: Span) 
     span.end(|| Some(format!("{method} {route}")), tags, status >= 500);
 }
 
-/// Writes the line of a request. Probes and metrics come every few seconds, so that they are written
-/// at DEBUG (OD-14), and so are the requests of strangers beyond their budget (OA-19).
+/// Writes the line of a request, at INFO. At DEBUG are probes and reads of the metrics, which come every
+/// few seconds (OD-14), and requests of strangers beyond their budget (OA-19). A probe that fails is at
+/// WARN.
 fn log_request(summary: &RequestSummary, response: &Response, route: &str, span: &Span) {
     let status = response.status();
     let reason = response.data::<RefusalReason>();
-    // A 503 never stands without its cause (OC-12).
+    // The line of a 503 always has a reason (OC-12), also where the response carries none.
     let unnamed = (status == StatusCode::SERVICE_UNAVAILABLE).then_some("unnamed");
     let code = reason.map(|reason| &*reason.code).or(unnamed);
     macro_rules! line {

@@ -51,7 +51,7 @@ impl<E> Layered<E> {
             Ok(Err(error)) => return self.render_error(error, summary),
             Err(NoResponse::Panicked) => (StatusCode::INTERNAL_SERVER_ERROR, "panic"),
             Err(NoResponse::TooLong) => {
-                summary.caller.log_line.keep();
+                summary.caller.log_line.always_write();
                 tracing::error!(request_id, "a request took too long");
                 (StatusCode::SERVICE_UNAVAILABLE, "request_timeout")
             }
@@ -89,7 +89,7 @@ impl<E> Layered<E> {
         let infra_error = error.downcast_ref::<InfraError>();
         // A fault of ours has its line, and its reference leads there.
         if infra_error.is_some() || status.is_server_error() {
-            summary.caller.log_line.keep();
+            summary.caller.log_line.always_write();
         }
         match infra_error {
             Some(infra_error) => infra_error.log(request_id),
@@ -124,7 +124,7 @@ impl<E> Layered<E> {
     }
 
     fn render(&self, error: &ErrorResponse, summary: &RequestSummary) -> Response {
-        let error = &summary.with_findable_reference(error);
+        let error = &summary.without_dead_reference(error);
         let mut response = match (&self.layers.error_page, summary.audience) {
             (Some(page), Audience::People) => {
                 let failed = FailedRequest {

@@ -9,7 +9,7 @@ use poem::http::Method;
 use serde_json::json;
 use testkit::{
     page::Page,
-    upstream::{Lie, Place},
+    upstream::{Fault, Place},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
 on_both!(
     r_07_cb_01_up_method,
     r_08_cb_02_up_param_duplicate,
+    r_46_up_param_too_long,
     r_09_cb_02_up_state_malformed,
     r_10_cb_05_up_state_unknown,
     r_11_cb_04_up_state_used,
@@ -267,10 +268,10 @@ async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(test_app: TestApp) {
                 fixture.up.sends_iss();
             }
             if error {
-                fixture.up.tell(Lie::error("access_denied"));
+                fixture.up.inject(Fault::error("access_denied"));
             }
             let issuer = fixture.up.issuer();
-            fixture.up.tell(Lie::callback(move |pairs| {
+            fixture.up.inject(Fault::callback(move |pairs| {
                 pairs.retain(|(name, _)| name != "iss");
                 match change {
                     "" => {}
@@ -287,7 +288,7 @@ async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(test_app: TestApp) {
     fixture.assert_signs_in("with the right one").await;
     let fixture = ProviderFixture::new(&test_app, json!({"iss_param": "optional"})).await;
     fixture.up.sends_iss();
-    fixture.up.tell(Lie::parameter("iss", ""));
+    fixture.up.inject(Fault::parameter("iss", ""));
     fixture
         .assert_signs_in("absent, where it is optional")
         .await;
@@ -335,14 +336,33 @@ async fn r_15_mix_up_an_honest_code_never_reaches_the_attacker(test_app: TestApp
     );
 }
 
+async fn r_46_up_param_too_long(test_app: TestApp) {
+    for (name, most) in [("code", 4096), ("iss", 2048), ("error", 256)] {
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        let (mut browser, _, back) = fixture.go_to_provider().await;
+        let before = Snapshot::load(&test_app).await;
+        let state = back.get("state").unwrap_or_default();
+        let path = back.path();
+        let (path, _) = path.split_once('?').unwrap();
+        let long = format!("{path}?state={state}&{name}={}", "x".repeat(most + 1));
+        let response = browser.open(&long).await;
+        fixture
+            .assert_refusal(&before, &response, (name, 400, "up_param_too_long"))
+            .await;
+        assert_flow_continues(&fixture, &mut browser, &back.path(), name).await;
+    }
+}
+
 async fn r_16_cb_07_up_code_missing(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::parameter("code", ""));
+    fixture.up.inject(Fault::parameter("code", ""));
     fixture
         .assert_sign_in_refused("neither code nor error", 400, "up_code_missing")
         .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::parameter("error", "access_denied"));
+    fixture
+        .up
+        .inject(Fault::parameter("error", "access_denied"));
     fixture
         .assert_sign_in_refused("both: error wins", 200, "up_denied")
         .await;

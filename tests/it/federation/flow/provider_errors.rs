@@ -12,7 +12,7 @@ use serde_json::json;
 use testkit::{
     entree::Backend,
     services::Redis,
-    upstream::{Lie, Place},
+    upstream::{Fault, Place},
 };
 
 use crate::{
@@ -44,7 +44,7 @@ on_both!(
 
 async fn r_37_ue_01_up_denied(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::error("access_denied"));
+    fixture.up.inject(Fault::error("access_denied"));
     let page = fixture
         .assert_sign_in_refused("access_denied", 200, "up_denied")
         .await;
@@ -57,7 +57,7 @@ async fn r_37_ue_01_up_denied(test_app: TestApp) {
 }
 
 async fn r_37_ue_01_up_provider_error(test_app: TestApp) {
-    let row = |error, status| RefusalCase::new(error, status, vec![Lie::error(error)]);
+    let row = |error, status| RefusalCase::new(error, status, vec![Fault::error(error)]);
     assert_refused(
         &test_app,
         "up_provider_error",
@@ -80,7 +80,7 @@ async fn oc_04_each_error_that_a_user_can_act_on_has_words_of_its_own(test_app: 
         ("temporarily_unavailable", "in a few minutes"),
     ] {
         let fixture = ProviderFixture::new(&test_app, json!({})).await;
-        fixture.up.tell(Lie::error(error));
+        fixture.up.inject(Fault::error(error));
         let page = fixture
             .assert_sign_in_refused(error, 200, "up_provider_error")
             .await;
@@ -89,7 +89,7 @@ async fn oc_04_each_error_that_a_user_can_act_on_has_words_of_its_own(test_app: 
 }
 
 async fn r_37_ue_01_up_misconfigured(test_app: TestApp) {
-    let row = |error| RefusalCase::new(error, 502, vec![Lie::error(error)]);
+    let row = |error| RefusalCase::new(error, 502, vec![Fault::error(error)]);
     let errors = [
         "invalid_request",
         "unauthorized_client",
@@ -136,7 +136,7 @@ async fn oa_08_st_17_invented_errors_leave_few_rows_and_raise_no_alert(test_app:
 async fn ue_02_ue_03_an_error_of_the_provider_reaches_neither_client_nor_page(test_app: TestApp) {
     for error in ["access_denied", "server_error", "invalid_scope", "whatever"] {
         let fixture = ProviderFixture::new(&test_app, json!({})).await;
-        fixture.up.tell(Lie::error(error));
+        fixture.up.inject(Fault::error(error));
         let (mut browser, login, back) = fixture.go_to_provider().await;
         let response = browser.open(&back.path()).await;
         assert!(

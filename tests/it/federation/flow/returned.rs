@@ -7,7 +7,7 @@ use entree::{
     ticket::{Claim, TicketKind},
 };
 use serde_json::json;
-use testkit::{page::Page, upstream::Lie};
+use testkit::{page::Page, upstream::Fault};
 
 use crate::{
     federation::{ProviderFixture, leads_to_client, post_callback},
@@ -41,7 +41,7 @@ async fn oc_8_a_response_that_comes_twice_leads_to_the_client(test_app: TestApp)
 
     // After a refusal, by a reload.
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::error("access_denied"));
+    fixture.up.inject(Fault::error("access_denied"));
     let (mut browser, login, back) = fixture.go_to_provider().await;
     let declined = browser.open(&back.path()).await;
     assert!(declined.has("form#sign-in"), "{}", declined.summary());
@@ -58,7 +58,7 @@ async fn oc_8_a_response_that_comes_twice_leads_to_the_client(test_app: TestApp)
 /// Apple's way: the form comes again by Back, or its redirect by a reload.
 async fn oc_8_a_posted_response_that_comes_twice_leads_to_the_client(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"response_mode": "form_post"})).await;
-    fixture.up.tell(Lie::error("access_denied"));
+    fixture.up.inject(Fault::error("access_denied"));
     let (mut browser, login, back) = fixture.go_to_provider().await;
     let posted = post_callback(&mut browser, &back).await;
     let declined = browser.follow(&posted).await;

@@ -152,7 +152,7 @@ async fn r_38_an_email_signs_in_without_the_account_of_a_provider_that_was_switc
         let fixture = untrusted_provider(&test_app).await;
         let mut browser = test_app.browser();
         let page = return_from_provider(&fixture, &mut browser).await;
-        test_app.post().await;
+        test_app.send_due_emails().await;
         let response = browser
             .submit(&page, "sign-in", &[("email", &fixture.email)])
             .await;
@@ -183,7 +183,7 @@ async fn r_38_an_email_signs_in_without_the_account_of_a_provider_that_was_switc
             done.summary()
         );
         assert_eq!(identities(&test_app).await, [], "{change:?}");
-        test_app.post().await;
+        test_app.send_due_emails().await;
         assert_eq!(
             test_app.mails(&fixture.email).len(),
             1,

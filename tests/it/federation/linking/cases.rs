@@ -6,7 +6,7 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 use testkit::{
     page::Page,
-    upstream::{Back, Lie, Place, Upstream},
+    upstream::{Back, Fault, Place, Upstream},
 };
 
 use crate::{
@@ -77,7 +77,7 @@ pub(crate) fn prefilled_address(page: &Page) -> String {
 /// Verifies an address on that page by the emailed link, in this browser.
 pub(crate) async fn verify_by_email(browser: &mut Browser<'_>, page: &Page, email: &str) -> Page {
     // Emails are sent several at a time: an earlier one must not be taken for the newest.
-    browser.test_app.post().await;
+    browser.test_app.send_due_emails().await;
     let response = browser.submit(page, "sign-in", &[("email", email)]).await;
     let waiting = settle(browser, response).await;
     assert!(waiting.has("form#code"), "{}", waiting.summary());
@@ -256,7 +256,9 @@ async fn lk_02_lc_d_user_address_and_link_are_created_together(test_app: TestApp
     assert_eq!(prefilled_address(&page), fixture.email);
     // Nor is an address that an authoritative provider has not verified.
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::claim("email_verified", json!(false)));
+    fixture
+        .up
+        .inject(Fault::claim("email_verified", json!(false)));
     let mut browser = test_app.browser();
     prefilled_address(&return_from_provider(&fixture, &mut browser).await);
     assert_eq!(row_counts(&test_app).await, (1, 1, 1));
@@ -402,7 +404,7 @@ async fn lk_02_lc_i_without_an_address_the_field_is_empty(test_app: TestApp) {
         fixture
             .up
             .person(json!({"sub": fixture.id, "email_verified": true, "email": email}));
-        fixture.up.tell(Lie::claims(|claims| {
+        fixture.up.inject(Fault::claims(|claims| {
             if claims["email"].is_null() {
                 claims.as_object_mut().unwrap().remove("email");
             }
@@ -664,7 +666,7 @@ async fn ue_01_a_user_who_declines_while_connecting_stays_signed_in(test_app: Te
         ("temporarily_unavailable", "up_provider_error"),
     ] {
         let fixture = ProviderFixture::new(&test_app, json!({})).await;
-        fixture.up.tell(Lie::error(error));
+        fixture.up.inject(Fault::error(error));
         let mut browser = signed_in(&test_app, &fixture.email).await;
         let back = connect_through_provider(&fixture, &mut browser).await;
         let before = Snapshot::load(&test_app).await;

@@ -1,5 +1,5 @@
 //! The rules of linking (LK) without a provider: they begin after a provider has identified the
-//! user. The complete flow, with an honest provider and with one that lies, is in `federation*`.
+//! user. The complete flow, with an honest provider and with one that has a fault, is in `federation*`.
 #![allow(
     clippy::too_many_lines,
     reason = "the steps of one user read best in one piece"
@@ -122,7 +122,7 @@ pub(crate) async fn step_up_by_provider(test_app: &TestApp, browser: &mut Browse
     .await;
     let tx = test_app.tx().await;
     let method = AuthMethod::Upstream {
-        identity: link,
+        identity_id: link,
         amr: "",
     };
     let sid = session::step_up(&tx, found.unwrap().unwrap().session.id, method)

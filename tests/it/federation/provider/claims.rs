@@ -2,7 +2,7 @@
 
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
-use testkit::upstream::{CLIENT_ID, Lie, Place};
+use testkit::upstream::{CLIENT_ID, Fault, Place};
 
 use crate::{
     federation::{ProviderFixture, RefusalCase, assert_refused},
@@ -26,7 +26,7 @@ on_both!(
 
 /// Returns the case of a claim with another value.
 fn claim(why: &'static str, name: &'static str, value: Value) -> RefusalCase {
-    RefusalCase::new(why, 502, vec![Lie::claim(name, value)])
+    RefusalCase::new(why, 502, vec![Fault::claim(name, value)])
 }
 
 /// Returns the case of a claim that is null and not absent.
@@ -34,7 +34,7 @@ fn null(name: &'static str) -> RefusalCase {
     RefusalCase::new(
         "null",
         502,
-        vec![Lie::claims(move |claims| claims[name] = Value::Null)],
+        vec![Fault::claims(move |claims| claims[name] = Value::Null)],
     )
 }
 
@@ -42,14 +42,14 @@ fn null(name: &'static str) -> RefusalCase {
 fn moved(why: &'static str, name: &'static str, seconds: i64) -> RefusalCase {
     let change =
         move |claims: &mut Value| claims[name] = (claims["iat"].as_i64().unwrap() + seconds).into();
-    RefusalCase::new(why, 502, vec![Lie::claims(change)])
+    RefusalCase::new(why, 502, vec![Fault::claims(change)])
 }
 
 async fn r_26_it_03_pr_02_up_iss_claim(test_app: TestApp) {
     let changed = |why, change: fn(&str) -> Value| {
-        let lie =
-            Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
-        RefusalCase::new(why, 502, vec![lie])
+        let fault =
+            Fault::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
+        RefusalCase::new(why, 502, vec![fault])
     };
     assert_refused(
         &test_app,
@@ -96,8 +96,8 @@ async fn r_27_it_03_up_aud_up_azp(test_app: TestApp) {
     )
     .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::claim("aud", json!([CLIENT_ID])));
-    fixture.up.tell(Lie::claim("azp", json!(CLIENT_ID)));
+    fixture.up.inject(Fault::claim("aud", json!([CLIENT_ID])));
+    fixture.up.inject(Fault::claim("azp", json!(CLIENT_ID)));
     fixture.assert_signs_in("an array of one, and azp").await;
 }
 
@@ -148,7 +148,7 @@ async fn it_05_a_small_clock_difference_is_accepted(test_app: TestApp) {
             claims["iat"] = (now - 300).into();
             claims[name] = (now + seconds).into();
         };
-        fixture.up.tell(Lie::claims(change));
+        fixture.up.inject(Fault::claims(change));
         fixture.assert_signs_in(name).await;
     }
 }
@@ -173,7 +173,7 @@ async fn r_30_it_06_up_nonce(test_app: TestApp) {
     let nonce = fixture.up.requests(Place::Authorize)[0]
         .one("nonce")
         .unwrap();
-    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+    fixture.up.inject(Fault::Claims(Box::new(move |claims| {
         claims["nonce"] = json!(nonce)
     })));
     fixture
@@ -197,7 +197,7 @@ async fn r_31_it_07_up_at_hash(test_app: TestApp) {
     )
     .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::claim("at_hash", Value::Null));
+    fixture.up.inject(Fault::claim("at_hash", Value::Null));
     fixture.assert_signs_in("it is optional with a code").await;
 }
 
@@ -217,7 +217,7 @@ async fn r_32_it_08_up_sub(test_app: TestApp) {
     .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     let longest = fixture.id.repeat(255).chars().take(255).collect::<String>();
-    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+    fixture.up.inject(Fault::Claims(Box::new(move |claims| {
         claims["sub"] = json!(longest)
     })));
     fixture.assert_signs_in("255 letters").await;
@@ -232,13 +232,13 @@ async fn r_34_it_11_up_userinfo_sub(test_app: TestApp) {
             RefusalCase::new(
                 "differs",
                 502,
-                vec![Lie::member(Place::Userinfo, "sub", json!("mallory"))],
+                vec![Fault::member(Place::Userinfo, "sub", json!("mallory"))],
             )
             .with(asks()),
             RefusalCase::new(
                 "missing",
                 502,
-                vec![Lie::member(Place::Userinfo, "sub", Value::Null)],
+                vec![Fault::member(Place::Userinfo, "sub", Value::Null)],
             )
             .with(asks()),
         ],
@@ -251,7 +251,7 @@ async fn r_34_it_11_up_userinfo_sub(test_app: TestApp) {
 
 async fn it_11_the_id_token_wins_over_userinfo(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"userinfo": "always"})).await;
-    fixture.up.tell(Lie::member(
+    fixture.up.inject(Fault::member(
         Place::Userinfo,
         "email",
         json!("mallory@upstream.test"),
@@ -301,7 +301,7 @@ async fn amr_of_a_provider_is_plain_words_and_no_name_of_ours(test_app: TestApp)
         "mfa_2-x"
     ]);
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::claim("amr", amr));
+    fixture.up.inject(Fault::claim("amr", amr));
     fixture.assert_signs_in("with all sorts of words").await;
     let session = entity::session::Entity::find()
         .one(test_app.app.db.read())

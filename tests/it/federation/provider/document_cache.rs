@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use poem::Request;
 use serde_json::{Value, json};
 use testkit::{
-    upstream::{Back, Lie, Place, Reply, Sign},
+    upstream::{Back, Fault, Place, Reply, Sign},
     wire::Mode,
 };
 use url::Url;
@@ -57,7 +57,7 @@ async fn dj_02_documents_are_fresh_for_their_max_age_within_bounds(test_app: Tes
             for place in [Place::Discovery, Place::Jwks] {
                 fixture
                     .up
-                    .tell(Lie::Head(place, "cache-control", cache_control));
+                    .inject(Fault::Head(place, "cache-control", cache_control));
             }
         }
         fixture.assert_signs_in("cold").await;
@@ -83,7 +83,7 @@ async fn dj_02_documents_are_fresh_for_their_max_age_within_bounds(test_app: Tes
 async fn dj_02_an_etag_is_sent_with_the_next_request(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     for place in [Place::Discovery, Place::Jwks] {
-        fixture.up.tell(Lie::Head(place, "etag", "\"v1\""));
+        fixture.up.inject(Fault::Head(place, "etag", "\"v1\""));
     }
     fixture.assert_signs_in("cold").await;
     pass(&fixture, 3_700);
@@ -175,9 +175,9 @@ async fn dj_03_a_hundred_sign_ins_on_a_cold_cache_cause_one_request(test_app: Te
 
 async fn dj_05_a_removed_key_fails_one_lifetime_later(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
-    fixture.up.tell(Lie::Sign(Sign::Es256));
+    fixture.up.inject(Fault::Sign(Sign::Es256));
     fixture.assert_signs_in("while it is listed").await;
-    fixture.up.tell(Lie::json(Place::Jwks, |jwks| {
+    fixture.up.inject(Fault::json(Place::Jwks, |jwks| {
         jwks["keys"].as_array_mut().unwrap().remove(1);
     }));
     fixture
@@ -254,7 +254,7 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_cause_one_refresh() {
     let number = std::sync::atomic::AtomicUsize::new(0);
     fixture
         .up
-        .tell(Lie::Header(Box::new(move |header: &mut Value| {
+        .inject(Fault::Header(Box::new(move |header: &mut Value| {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             header["kid"] = format!("unknown-{number}").into();
         })));
@@ -283,9 +283,10 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_cause_one_refresh() {
     );
     // A failed refresh counts, too.
     pass(&fixture, 61);
-    fixture
-        .up
-        .tell(Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no")));
+    fixture.up.inject(Fault::reply(
+        Place::Jwks,
+        Reply::new(500, "text/plain", "no"),
+    ));
     for _ in 0..5 {
         assert!(identify(&fixture, &providers).await.is_err());
     }
@@ -303,7 +304,7 @@ async fn dj_04_a_bad_signature_refreshes_under_the_same_limit() {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     let providers = Providers::new(&test_app.app);
     assert_eq!(identify(&fixture, &providers).await, Ok(()));
-    fixture.up.tell(Lie::Sign(Sign::Stranger));
+    fixture.up.inject(Fault::Sign(Sign::Stranger));
     for _ in 0..20 {
         assert_eq!(
             identify(&fixture, &providers).await,
@@ -312,7 +313,7 @@ async fn dj_04_a_bad_signature_refreshes_under_the_same_limit() {
     }
     assert_eq!(document_requests(&fixture), (1, 2));
     // The same if the token names no key (RP-4).
-    fixture.up.tell(Lie::header("kid", Value::Null));
+    fixture.up.inject(Fault::header("kid", Value::Null));
     pass(&fixture, 61);
     for _ in 0..20 {
         assert_eq!(

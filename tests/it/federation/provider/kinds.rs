@@ -6,7 +6,7 @@
 )]
 
 use serde_json::{Value, json};
-use testkit::upstream::{Lie, Place, Reply, Sign, Upstream};
+use testkit::upstream::{Fault, Place, Reply, Sign, Upstream};
 
 use crate::{
     federation::{ProviderFixture, RefusalCase, assert_refused, count_rows, leads_to_client},
@@ -38,7 +38,7 @@ async fn pr_01_keycloak_by_configuration_alone(test_app: TestApp) {
         .up
         .call_itself(&format!("{}/realms/ballet", fixture.up.url()));
     fixture.up.sends_iss();
-    fixture.up.tell(Lie::callback(|pairs| {
+    fixture.up.inject(Fault::callback(|pairs| {
         pairs.push(("session_state".to_owned(), "x.y".to_owned()))
     }));
     fixture.assert_signs_in("with iss and session_state").await;
@@ -47,11 +47,12 @@ async fn pr_01_keycloak_by_configuration_alone(test_app: TestApp) {
         "/realms/ballet/.well-known/openid-configuration"
     );
     // A realm advertises `iss` even if it is off for the client.
-    fixture.up.tell(Lie::parameter("iss", ""));
+    fixture.up.inject(Fault::parameter("iss", ""));
     fixture.assert_signs_in("without iss").await;
-    fixture
-        .up
-        .tell(Lie::parameter("iss", "https://evil.example/realms/ballet"));
+    fixture.up.inject(Fault::parameter(
+        "iss",
+        "https://evil.example/realms/ballet",
+    ));
     fixture
         .assert_sign_in_refused("another realm's", 400, "up_iss_mismatch")
         .await;
@@ -65,7 +66,7 @@ async fn pr_01_keycloak_by_configuration_alone(test_app: TestApp) {
 async fn pr_01_gitlab_by_configuration_alone(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"kind": "gitlab"})).await;
     fixture.assert_signs_in("a self-hosted instance").await;
-    fixture.up.tell(Lie::claim("aud", json!("another")));
+    fixture.up.inject(Fault::claim("aud", json!("another")));
     fixture
         .assert_sign_in_refused("another client's token", 502, "up_aud")
         .await;
@@ -79,19 +80,19 @@ async fn r_36_pr_01_google_up_hd(test_app: TestApp) {
         ("a list", json!(["school.example"])),
     ] {
         let fixture = ProviderFixture::new(&test_app, school()).await;
-        fixture.up.tell(Lie::claim("hd", hd.clone()));
+        fixture.up.inject(Fault::claim("hd", hd.clone()));
         fixture.assert_sign_in_refused(why, 403, "up_hd").await;
     }
     let fixture = ProviderFixture::new(&test_app, school()).await;
     let member = format!("{}@school.example", fixture.id);
-    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+    fixture.up.inject(Fault::Claims(Box::new(move |claims| {
         claims["hd"] = json!("school.example");
         claims["email"] = json!(member);
     })));
     fixture.assert_signs_in("of the school").await;
     // Google sends `iss` without advertising it.
     let issuer = fixture.up.issuer();
-    fixture.up.tell(Lie::callback(move |pairs| {
+    fixture.up.inject(Fault::callback(move |pairs| {
         pairs.push(("iss".to_owned(), issuer.clone()))
     }));
     fixture.assert_signs_in("with iss").await;
@@ -107,18 +108,24 @@ async fn pr_01_google_is_authoritative_for_its_own_mailboxes_only(test_app: Test
         page.summary()
     );
     let gmail = format!("{}@gmail.com", fixture.id);
-    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+    fixture.up.inject(Fault::Claims(Box::new(move |claims| {
         claims["email"] = json!(gmail)
     })));
     fixture.assert_signs_in("gmail.com").await;
     let fixture = ProviderFixture::new(&test_app, json!({"kind": "google", "trust": null})).await;
-    fixture.up.tell(Lie::claim("hd", json!("upstream.test")));
+    fixture
+        .up
+        .inject(Fault::claim("hd", json!("upstream.test")));
     fixture.assert_signs_in("a Workspace domain").await;
     assert_eq!(count_rows(&test_app, "users").await, users + 2);
     // Google is not authoritative for an address that it has not verified.
     let fixture = ProviderFixture::new(&test_app, json!({"kind": "google", "trust": null})).await;
-    fixture.up.tell(Lie::claim("hd", json!("upstream.test")));
-    fixture.up.tell(Lie::claim("email_verified", json!(false)));
+    fixture
+        .up
+        .inject(Fault::claim("hd", json!("upstream.test")));
+    fixture
+        .up
+        .inject(Fault::claim("email_verified", json!(false)));
     let (browser, _) = fixture.complete_sign_in().await;
     assert!(!browser.is_signed_in());
 }
@@ -139,8 +146,8 @@ async fn entra(test_app: &TestApp, more: Value) -> ProviderFixture<'_> {
         .up
         .person(json!({"sub": fixture.id, "email": fixture.email, "xms_edov": true, "tid": TENANT, "iss": format!("{base}/{TENANT}/v2.0")}));
     // As Entra does: no `at_hash`, and keys without `alg` and with an issuer of their own.
-    fixture.up.tell(Lie::claim("at_hash", Value::Null));
-    fixture.up.tell(Lie::json(Place::Jwks, move |jwks| {
+    fixture.up.inject(Fault::claim("at_hash", Value::Null));
+    fixture.up.inject(Fault::json(Place::Jwks, move |jwks| {
         for key in jwks["keys"].as_array_mut().unwrap() {
             key.as_object_mut().unwrap().remove("alg");
             key["issuer"] = format!("{base}/{{tenantid}}/v2.0").into();
@@ -158,14 +165,14 @@ async fn r_36_r_24_pr_01_entra_up_tenant(test_app: TestApp) {
     );
 
     let refused = async |why: &'static str,
-                         lie: fn(&mut Value, String),
+                         fault: fn(&mut Value, String),
                          status: u16,
                          code: &str,
                          more: Value| {
         let fixture = entra(&test_app, more).await;
         let base = fixture.up.url();
-        fixture.up.tell(Lie::Claims(Box::new(move |claims| {
-            lie(claims, base.clone())
+        fixture.up.inject(Fault::Claims(Box::new(move |claims| {
+            fault(claims, base.clone())
         })));
         let (mut browser, login, back) = fixture.go_to_provider().await;
         let response = fixture
@@ -224,7 +231,7 @@ async fn r_36_r_24_pr_01_entra_up_tenant(test_app: TestApp) {
     // A key that names another directory.
     let fixture = entra(&test_app, json!({})).await;
     let base = fixture.up.url();
-    fixture.up.tell(Lie::json(Place::Jwks, move |jwks| {
+    fixture.up.inject(Fault::json(Place::Jwks, move |jwks| {
         for key in jwks["keys"].as_array_mut().unwrap() {
             key["issuer"] = format!("{base}/{OTHER}/v2.0").into();
         }
@@ -238,7 +245,7 @@ async fn pr_01_entra_is_not_authoritative_for_an_address(test_app: TestApp) {
     // `email` is not for authorization: the address is verified by email, whatever `xms_edov` says.
     for edov in [json!(true), json!(1), json!("1"), json!(false), Value::Null] {
         let fixture = entra(&test_app, json!({"trust": null})).await;
-        fixture.up.tell(Lie::Claims(Box::new(move |claims| {
+        fixture.up.inject(Fault::Claims(Box::new(move |claims| {
             claims["xms_edov"] = edov.clone()
         })));
         let (browser, page) = fixture.complete_sign_in().await;
@@ -291,7 +298,7 @@ async fn pr_01_github(test_app: TestApp) {
     fixture.assert_signs_in("the second time").await;
     fixture
         .up
-        .tell(Lie::member(Place::Userinfo, "login", json!("renamed")));
+        .inject(Fault::member(Place::Userinfo, "login", json!("renamed")));
     fixture.assert_signs_in("renamed").await;
     let users = count_rows(&test_app, "users").await;
     assert_eq!(count_rows(&test_app, "user_identities").await, users);
@@ -311,9 +318,9 @@ async fn pr_01_github(test_app: TestApp) {
         ("none", json!([])),
     ] {
         let fixture = ProviderFixture::new(&test_app, trusted.clone()).await;
-        fixture
-            .up
-            .tell(Lie::json(Place::Emails, move |list| *list = emails.clone()));
+        fixture.up.inject(Fault::json(Place::Emails, move |list| {
+            *list = emails.clone()
+        }));
         let (browser, page) = fixture.complete_sign_in().await;
         let shown = page.attribute("form#sign-in input[name=email]", "value");
         assert!(
@@ -325,7 +332,7 @@ async fn pr_01_github(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, trusted).await;
     fixture
         .up
-        .tell(Lie::member(Place::Userinfo, "id", json!("ann")));
+        .inject(Fault::member(Place::Userinfo, "id", json!("ann")));
     let page = fixture
         .assert_sign_in_refused("a subject that is no number", 502, "up_sub")
         .await;
@@ -349,13 +356,13 @@ async fn pr_01_github_errors_come_with_status_200(test_app: TestApp) {
         let fixture = ProviderFixture::new(&test_app, settings.clone()).await;
         fixture
             .up
-            .tell(Lie::reply(Place::Token, Reply::json(200, &body)));
+            .inject(Fault::reply(Place::Token, Reply::json(200, &body)));
         fixture
             .assert_sign_in_refused(why, status, "up_token_http")
             .await;
     }
     let fixture = ProviderFixture::new(&test_app, settings).await;
-    fixture.up.tell(Lie::reply(
+    fixture.up.inject(Fault::reply(
         Place::Token,
         Reply::new(200, "application/x-www-form-urlencoded", "access_token=x"),
     ));
@@ -369,21 +376,21 @@ async fn pr_01_r_22_r_26_r_27_r_30_no_kind_accepts_an_invalid_token(test_app: Te
     for kind in ["google", "entra", "gitlab", "keycloak"] {
         let settings =
             || json!({"kind": kind, "tenant": if kind == "entra" { TENANT } else { "" }});
-        for (code, lie) in [
-            ("up_alg", Lie::Sign(Sign::None)),
-            ("up_signature", Lie::Sign(Sign::Stranger)),
+        for (code, fault) in [
+            ("up_alg", Fault::Sign(Sign::None)),
+            ("up_signature", Fault::Sign(Sign::Stranger)),
             (
                 "up_iss_claim",
-                Lie::claim("iss", json!("https://accounts.google.com/")),
+                Fault::claim("iss", json!("https://accounts.google.com/")),
             ),
-            ("up_aud", Lie::claim("aud", json!("another client"))),
-            ("up_nonce", Lie::claim("nonce", Value::Null)),
-            ("up_expired", Lie::claim("exp", json!(1))),
+            ("up_aud", Fault::claim("aud", json!("another client"))),
+            ("up_nonce", Fault::claim("nonce", Value::Null)),
+            ("up_expired", Fault::claim("exp", json!(1))),
         ] {
             assert_refused(
                 &test_app,
                 code,
-                vec![RefusalCase::new(kind, 502, vec![lie]).with(settings())],
+                vec![RefusalCase::new(kind, 502, vec![fault]).with(settings())],
             )
             .await;
         }
@@ -403,12 +410,14 @@ async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(test_app: TestApp) {
 /// ST-21: a deviation that real providers need is a setting of that provider.
 async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"nonce_optional": true})).await;
-    fixture.up.tell(Lie::claim("nonce", Value::Null));
+    fixture.up.inject(Fault::claim("nonce", Value::Null));
     fixture
         .assert_signs_in("IT-06: the exception, with PKCE on")
         .await;
-    fixture.up.honest();
-    fixture.up.tell(Lie::claim("nonce", json!("A".repeat(43))));
+    fixture.up.reset_faults();
+    fixture
+        .up
+        .inject(Fault::claim("nonce", json!("A".repeat(43))));
     fixture
         .assert_sign_in_refused(
             "a nonce that is present is compared nevertheless",
@@ -436,7 +445,7 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp
     optional["nonce_optional"] = json!(true);
     let fixture = ProviderFixture::new(&test_app, optional).await;
     fixture.up.knows_no_pkce();
-    fixture.up.tell(Lie::claim("nonce", Value::Null));
+    fixture.up.inject(Fault::claim("nonce", Value::Null));
     fixture
         .assert_sign_in_refused(
             "IT-06: then the nonce alone binds the code",
@@ -446,18 +455,22 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp
         .await;
 
     let fixture = ProviderFixture::new(&test_app, json!({"string_booleans": true})).await;
-    fixture.up.tell(Lie::claim("email_verified", json!("true")));
+    fixture
+        .up
+        .inject(Fault::claim("email_verified", json!("true")));
     fixture
         .assert_signs_in("where a setting allows booleans as text")
         .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::claim("email_verified", json!("true")));
+    fixture
+        .up
+        .inject(Fault::claim("email_verified", json!("true")));
     fixture
         .assert_sign_in_refused("ST-01: only by setting", 502, "up_claims_malformed")
         .await;
 
     let fixture = ProviderFixture::new(&test_app, json!({"require_kid": true})).await;
-    fixture.up.tell(Lie::header("kid", Value::Null));
+    fixture.up.inject(Fault::header("kid", Value::Null));
     fixture
         .assert_sign_in_refused("no kid where it is required", 502, "up_key_unknown")
         .await;

@@ -11,7 +11,7 @@ use std::{
 
 use entree::federation::provider::{AuthorizationRequest, Providers};
 use serde_json::{Value, json};
-use testkit::upstream::{Lie, Pace, Place, Reply};
+use testkit::upstream::{Fault, Pace, Place, Reply};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -96,12 +96,12 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(test_ap
 async fn refuse_anywhere(
     test_app: &TestApp,
     code: &str,
-    rows: Vec<(&'static str, Vec<Lie>, Value)>,
+    rows: Vec<(&'static str, Vec<Fault>, Value)>,
 ) {
-    for (why, lies, settings) in rows {
+    for (why, faults, settings) in rows {
         let fixture = ProviderFixture::new(test_app, settings).await;
-        for lie in lies {
-            fixture.up.tell(lie);
+        for fault in faults {
+            fixture.up.inject(fault);
         }
         let (mut browser, login) = fixture.open_sign_in().await;
         let page = fixture.press_button(&mut browser, &login).await;
@@ -124,11 +124,11 @@ const PLACES: [(&str, Place); 4] = [
 ];
 
 /// Returns a case for each endpoint with this response.
-fn everywhere(reply: &Reply) -> Vec<(&'static str, Vec<Lie>, Value)> {
+fn everywhere(reply: &Reply) -> Vec<(&'static str, Vec<Fault>, Value)> {
     let row = |(why, place)| {
         (
             why,
-            vec![Lie::reply(place, reply.clone())],
+            vec![Fault::reply(place, reply.clone())],
             json!({"userinfo": "always"}),
         )
     };
@@ -159,7 +159,9 @@ async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
     let drip = Reply::json(200, &json!({"filler": "x".repeat(1000)}))
         .at(Pace::Drip(Duration::from_secs(1)));
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::reply(Place::Discovery, drip.clone()));
+    fixture
+        .up
+        .inject(Fault::reply(Place::Discovery, drip.clone()));
     let begin = Instant::now();
     fixture
         .assert_start_refused("discovery, one byte a second", 503, "up_timeout")
@@ -171,7 +173,7 @@ async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
     );
 
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::reply(Place::Token, drip));
+    fixture.up.inject(Fault::reply(Place::Token, drip));
     let (mut browser, login, back) = fixture.go_to_provider().await;
     let begin = Instant::now();
     fixture
@@ -189,8 +191,8 @@ async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
     );
 }
 
-fn issuer(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
-    vec![Lie::json(Place::Discovery, move |json| {
+fn issuer(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Fault> {
+    vec![Fault::json(Place::Discovery, move |json| {
         json["issuer"] = change(json["issuer"].as_str().unwrap()).into()
     })]
 }
@@ -215,7 +217,7 @@ async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
             RefusalCase::new(
                 "missing",
                 503,
-                vec![Lie::member(Place::Discovery, "issuer", Value::Null)],
+                vec![Fault::member(Place::Discovery, "issuer", Value::Null)],
             ),
         ],
     )
@@ -225,10 +227,10 @@ async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
 async fn r_04_dj_07_oc_11_another_issuer_on_refresh_stops_new_sign_ins(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     fixture.assert_signs_in("the first time").await;
-    for lie in issuer(|_| "https://evil.example".to_owned()) {
-        fixture.up.tell(lie);
+    for fault in issuer(|_| "https://evil.example".to_owned()) {
+        fixture.up.inject(fault);
     }
-    fixture.up.tell(Lie::member(
+    fixture.up.inject(Fault::member(
         Place::Discovery,
         "token_endpoint",
         json!("https://evil.example/token"),
@@ -238,7 +240,7 @@ async fn r_04_dj_07_oc_11_another_issuer_on_refresh_stops_new_sign_ins(test_app:
     fixture
         .assert_start_refused("a new sign-in", 503, "up_discovery_issuer")
         .await;
-    fixture.up.honest();
+    fixture.up.reset_faults();
     let again = || async {
         test_app.pass(31);
         fixture.up.pass(31);
@@ -268,8 +270,8 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_audit_log() {
         .start_authorization(&fixture.id, request)
         .await
         .unwrap();
-    for lie in issuer(|_| "https://evil.example".to_owned()) {
-        fixture.up.tell(lie);
+    for fault in issuer(|_| "https://evil.example".to_owned()) {
+        fixture.up.inject(fault);
     }
     test_app.pass(3601);
     providers.refresh_due().await;
@@ -299,8 +301,8 @@ async fn r_05_ht_07_up_endpoint_host(test_app: TestApp) {
             "http://localhost/x",
             "ftp://127.0.0.1/x",
         ] {
-            let lie = Lie::member(Place::Discovery, name, json!(at));
-            rows.push(RefusalCase::new(name, 503, vec![lie]).with(json!({"userinfo": "always"})));
+            let fault = Fault::member(Place::Discovery, name, json!(at));
+            rows.push(RefusalCase::new(name, 503, vec![fault]).with(json!({"userinfo": "always"})));
         }
     }
     assert_starts_refused(&test_app, "up_endpoint_host", rows).await;
@@ -336,7 +338,7 @@ async fn r_06_up_provider_down(test_app: TestApp) {
             RefusalCase::new(
                 "500",
                 503,
-                vec![Lie::reply(
+                vec![Fault::reply(
                     Place::Discovery,
                     Reply::new(500, "text/plain", "no"),
                 )],
@@ -344,7 +346,7 @@ async fn r_06_up_provider_down(test_app: TestApp) {
             RefusalCase::new(
                 "404",
                 503,
-                vec![Lie::reply(
+                vec![Fault::reply(
                     Place::Discovery,
                     Reply::new(404, "text/plain", "no"),
                 )],
@@ -352,7 +354,7 @@ async fn r_06_up_provider_down(test_app: TestApp) {
             RefusalCase::new(
                 "HTML",
                 503,
-                vec![Lie::reply(
+                vec![Fault::reply(
                     Place::Discovery,
                     Reply::new(200, "text/html", "<html>"),
                 )],
@@ -360,7 +362,10 @@ async fn r_06_up_provider_down(test_app: TestApp) {
         ],
     )
     .await;
-    let keys = vec![Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no"))];
+    let keys = vec![Fault::reply(
+        Place::Jwks,
+        Reply::new(500, "text/plain", "no"),
+    )];
     assert_refused(
         &test_app,
         "up_provider_down",
@@ -428,7 +433,7 @@ async fn r_06_dj_06_past_the_stale_limit(test_app: TestApp) {
     for place in [Place::Discovery, Place::Jwks] {
         fixture
             .up
-            .tell(Lie::reply(place, Reply::new(500, "text/plain", "no")));
+            .inject(Fault::reply(place, Reply::new(500, "text/plain", "no")));
     }
     for hours in [2, 10, 10] {
         test_app.pass(hours * 3600);

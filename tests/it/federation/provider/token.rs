@@ -6,7 +6,7 @@
 )]
 
 use serde_json::{Value, json};
-use testkit::upstream::{Keys, Lie, Pace, Place, Reply, Sign, encode};
+use testkit::upstream::{Fault, Keys, Pace, Place, Reply, Sign, encode};
 
 use crate::{
     federation::{ProviderFixture, RefusalCase, assert_refused},
@@ -16,7 +16,7 @@ use crate::{
 on_both!(
     r_18_up_token_http_a_response_that_is_no_token_response,
     r_19_up_token_type_not_bearer,
-    r_20_up_id_token_missing,
+    r_20_a_response_without_an_id_token_is_refused,
     r_21_it_01_up_id_token_malformed,
     r_22_it_02_up_alg,
     r_23_it_02_up_typ_up_crit,
@@ -26,8 +26,8 @@ on_both!(
     ht_09_a_token_exchange_is_never_sent_twice,
 );
 
-fn token(status: u16, kind: &str, body: &str) -> Vec<Lie> {
-    vec![Lie::reply(Place::Token, Reply::new(status, kind, body))]
+fn token(status: u16, kind: &str, body: &str) -> Vec<Fault> {
+    vec![Fault::reply(Place::Token, Reply::new(status, kind, body))]
 }
 
 async fn r_18_up_token_http_a_response_that_is_no_token_response(test_app: TestApp) {
@@ -69,7 +69,7 @@ async fn r_18_up_token_http_a_response_that_is_no_token_response(test_app: TestA
 }
 
 async fn r_19_up_token_type_not_bearer(test_app: TestApp) {
-    let kind = |value: Value| vec![Lie::member(Place::Token, "token_type", value)];
+    let kind = |value: Value| vec![Fault::member(Place::Token, "token_type", value)];
     assert_refused(
         &test_app,
         "up_token_type",
@@ -84,27 +84,27 @@ async fn r_19_up_token_type_not_bearer(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
     fixture
         .up
-        .tell(Lie::member(Place::Token, "token_type", json!("bEaReR")));
+        .inject(Fault::member(Place::Token, "token_type", json!("bEaReR")));
     fixture.assert_signs_in("RFC 6749 §5.1: in any case").await;
 }
 
-async fn r_20_up_id_token_missing(test_app: TestApp) {
-    let lie = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
+async fn r_20_a_response_without_an_id_token_is_refused(test_app: TestApp) {
+    let fault = |value: Value| vec![Fault::member(Place::Token, "id_token", value)];
     assert_refused(
         &test_app,
         "up_id_token_missing",
-        vec![RefusalCase::new("absent", 502, lie(Value::Null))],
+        vec![RefusalCase::new("absent", 502, fault(Value::Null))],
     )
     .await;
 }
 
-/// Returns the lie that changes a token after it was signed.
-fn compact(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
-    vec![Lie::compact(move |token| *token = change(token))]
+/// Returns the fault that changes a token after it was signed.
+fn compact(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Fault> {
+    vec![Fault::compact(move |token| *token = change(token))]
 }
 
 /// A change of a text before it is signed.
-type Spoil = Box<dyn Fn(&mut String) + Send + Sync>;
+type Edit = Box<dyn Fn(&mut String) + Send + Sync>;
 
 /// Adds a second member of the same name to a text before it is signed.
 fn twice(text: &mut String, name: &str, value: &str) {
@@ -119,10 +119,10 @@ async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
             encode(br#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#)
         )
     };
-    let second = |lie: fn(Spoil) -> Lie, name: &'static str, value: &'static str| {
-        vec![lie(Box::new(move |text| twice(text, name, value)))]
+    let second = |fault: fn(Edit) -> Fault, name: &'static str, value: &'static str| {
+        vec![fault(Box::new(move |text| twice(text, name, value)))]
     };
-    let member = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
+    let member = |value: Value| vec![Fault::member(Place::Token, "id_token", value)];
     assert_refused(
         &test_app,
         "up_id_token_malformed",
@@ -148,40 +148,40 @@ async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
             RefusalCase::new(
                 "header is not JSON",
                 502,
-                vec![Lie::HeaderText(Box::new(|text| {
+                vec![Fault::HeaderText(Box::new(|text| {
                     *text = "alg=RS256".to_owned()
                 }))],
             ),
             RefusalCase::new(
                 "claims are an array",
                 502,
-                vec![Lie::ClaimsText(Box::new(|text| *text = "[1]".to_owned()))],
+                vec![Fault::ClaimsText(Box::new(|text| *text = "[1]".to_owned()))],
             ),
             RefusalCase::new(
                 "claims are not JSON",
                 502,
-                vec![Lie::ClaimsText(Box::new(|text| text.push('x')))],
+                vec![Fault::ClaimsText(Box::new(|text| text.push('x')))],
             ),
             RefusalCase::new(
                 "17 KiB",
                 502,
-                vec![Lie::claim("filler", json!("x".repeat(17 * 1024)))],
+                vec![Fault::claim("filler", json!("x".repeat(17 * 1024)))],
             ),
             RefusalCase::new("a JWE", 502, compact(move |_| jwe())),
             RefusalCase::new(
                 "alg twice",
                 502,
-                second(Lie::HeaderText, "alg", "\"RS256\""),
+                second(Fault::HeaderText, "alg", "\"RS256\""),
             ),
             RefusalCase::new(
                 "sub twice",
                 502,
-                second(Lie::ClaimsText, "sub", "\"mallory\""),
+                second(Fault::ClaimsText, "sub", "\"mallory\""),
             ),
             RefusalCase::new(
                 "a nested member twice",
                 502,
-                second(Lie::ClaimsText, "address", r#"{"a":1,"a":2}"#),
+                second(Fault::ClaimsText, "address", r#"{"a":1,"a":2}"#),
             ),
         ],
     )
@@ -191,22 +191,22 @@ async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
 async fn r_22_it_02_up_alg(test_app: TestApp) {
     let public = first_public_key().await;
     let secret = testkit::upstream::CLIENT_SECRET.as_bytes().to_vec();
-    let hs256 = |key: Vec<u8>| vec![Lie::Sign(Sign::Hs256(key))];
+    let hs256 = |key: Vec<u8>| vec![Fault::Sign(Sign::Hs256(key))];
     assert_refused(
         &test_app,
         "up_alg",
         vec![
-            RefusalCase::new("none", 502, vec![Lie::Sign(Sign::None)]),
+            RefusalCase::new("none", 502, vec![Fault::Sign(Sign::None)]),
             RefusalCase::new(
                 "nOnE",
                 502,
-                vec![Lie::Sign(Sign::None), Lie::header("alg", json!("nOnE"))],
+                vec![Fault::Sign(Sign::None), Fault::header("alg", json!("nOnE"))],
             ),
             RefusalCase::new("HS256 with the secret", 502, hs256(secret)),
             RefusalCase::new("HS256 with the public key", 502, hs256(public)),
-            RefusalCase::new("PS256, unlisted", 502, vec![Lie::Sign(Sign::Ps256)]),
-            RefusalCase::new("ES256, unlisted", 502, vec![Lie::Sign(Sign::Es256)]),
-            RefusalCase::new("absent", 502, vec![Lie::header("alg", Value::Null)]),
+            RefusalCase::new("PS256, unlisted", 502, vec![Fault::Sign(Sign::Ps256)]),
+            RefusalCase::new("ES256, unlisted", 502, vec![Fault::Sign(Sign::Es256)]),
+            RefusalCase::new("absent", 502, vec![Fault::header("alg", Value::Null)]),
         ],
     )
     .await;
@@ -218,11 +218,13 @@ async fn first_public_key() -> Vec<u8> {
 }
 
 async fn r_23_it_02_up_typ_up_crit(test_app: TestApp) {
-    let typ = |value: &str| vec![Lie::header("typ", json!(value))];
-    let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""]
-        .map(|value| RefusalCase::new("typ", 502, typ(value)));
+    let typ = |value: &str| vec![Fault::header("typ", json!(value))];
+    let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""].map(|value| {
+        let label = if value.is_empty() { "empty" } else { value };
+        RefusalCase::new(label, 502, typ(value))
+    });
     assert_refused(&test_app, "up_typ", rows.into()).await;
-    let crit = |value: Value| vec![Lie::header("crit", value)];
+    let crit = |value: Value| vec![Fault::header("crit", value)];
     assert_refused(
         &test_app,
         "up_crit",
@@ -235,20 +237,20 @@ async fn r_23_it_02_up_typ_up_crit(test_app: TestApp) {
     .await;
     for typ in [json!("jwt"), Value::Null] {
         let fixture = ProviderFixture::new(&test_app, json!({})).await;
-        fixture.up.tell(Lie::header("typ", typ));
+        fixture.up.inject(Fault::header("typ", typ));
         fixture
             .assert_signs_in("RFC 8725 §3.11: absent, or JWT in any case")
             .await;
     }
 }
 
-/// Returns the lie that changes the first key of the set.
-fn first_key(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Lie {
-    Lie::json(Place::Jwks, move |jwks| change(&mut jwks["keys"][0]))
+/// Returns the fault that changes the first key of the set.
+fn first_key(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
+    Fault::json(Place::Jwks, move |jwks| change(&mut jwks["keys"][0]))
 }
 
-fn with_key(key: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Lie {
-    Lie::json(Place::Jwks, move |jwks| {
+fn with_key(key: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Fault {
+    Fault::json(Place::Jwks, move |jwks| {
         let more = key(&jwks["keys"][0]);
         jwks["keys"].as_array_mut().unwrap().push(more);
     })
@@ -262,7 +264,7 @@ fn set(key: &Value, name: &str, value: Value) -> Value {
 
 async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
     let small = || {
-        Lie::json(Place::Jwks, |jwks| {
+        Fault::json(Place::Jwks, |jwks| {
             jwks["keys"] = json!([Keys::small_jwk()])
         })
     };
@@ -273,7 +275,7 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
             RefusalCase::new(
                 "unknown after a refresh",
                 502,
-                vec![Lie::header("kid", json!("unknown"))],
+                vec![Fault::header("kid", json!("unknown"))],
             ),
             RefusalCase::new(
                 "an encryption key",
@@ -283,13 +285,13 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
             RefusalCase::new(
                 "RSA of 1024 bits",
                 502,
-                vec![small(), Lie::Sign(Sign::Small)],
+                vec![small(), Fault::Sign(Sign::Small)],
             ),
             RefusalCase::new(
                 "no kid with two keys",
                 502,
                 vec![
-                    Lie::header("kid", Value::Null),
+                    Fault::header("kid", Value::Null),
                     with_key(|key| set(key, "kid", json!("rsa-other"))),
                 ],
             ),
@@ -302,7 +304,7 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
             RefusalCase::new(
                 "a kid of another kind of key",
                 502,
-                vec![Lie::header("kid", json!("ec-1"))],
+                vec![Fault::header("kid", json!("ec-1"))],
             ),
             RefusalCase::new(
                 "an unknown kind",
@@ -312,20 +314,20 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
             RefusalCase::new(
                 "no keys",
                 502,
-                vec![Lie::json(Place::Jwks, |jwks| jwks["keys"] = json!([]))],
+                vec![Fault::json(Place::Jwks, |jwks| jwks["keys"] = json!([]))],
             ),
         ],
     )
     .await;
     let fixture = ProviderFixture::new(&test_app, json!({})).await;
-    fixture.up.tell(Lie::header("kid", Value::Null));
+    fixture.up.inject(Fault::header("kid", Value::Null));
     fixture
         .assert_signs_in("no kid, and one key that fits")
         .await;
 }
 
 /// Flips one bit in the middle of a part of the token.
-fn flipped(part: usize) -> Vec<Lie> {
+fn flipped(part: usize) -> Vec<Fault> {
     use base64::Engine as _;
     let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     compact(move |token| {
@@ -371,15 +373,15 @@ async fn r_25_it_04_up_signature(test_app: TestApp) {
             RefusalCase::new(
                 "a stranger's key under that name",
                 502,
-                vec![Lie::Sign(Sign::Stranger)],
+                vec![Fault::Sign(Sign::Stranger)],
             ),
             RefusalCase::new(
                 "a key in the header",
                 502,
                 vec![
-                    Lie::Sign(Sign::Stranger),
-                    Lie::header("jku", json!("https://evil.example/jwks")),
-                    Lie::header("jwk", Keys::small_jwk()),
+                    Fault::Sign(Sign::Stranger),
+                    Fault::header("jku", json!("https://evil.example/jwks")),
+                    Fault::header("jwk", Keys::small_jwk()),
                 ],
             ),
         ],
@@ -389,9 +391,9 @@ async fn r_25_it_04_up_signature(test_app: TestApp) {
 
 async fn it_02_a_listed_algorithm_other_than_the_default_is_accepted(test_app: TestApp) {
     let fixture = ProviderFixture::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
-    fixture.up.tell(Lie::Sign(Sign::Es256));
+    fixture.up.inject(Fault::Sign(Sign::Es256));
     fixture.assert_signs_in("ES256 where it is listed").await;
-    fixture.up.honest();
+    fixture.up.reset_faults();
     fixture.assert_signs_in("RS256 beside it").await;
 }
 
@@ -403,7 +405,7 @@ async fn ht_09_a_token_exchange_is_never_sent_twice(test_app: TestApp) {
         ("a body that never ends", late),
     ] {
         let fixture = ProviderFixture::new(&test_app, json!({})).await;
-        fixture.up.tell(Lie::reply(Place::Token, reply));
+        fixture.up.inject(Fault::reply(Place::Token, reply));
         let (mut browser, login) = fixture.open_sign_in().await;
         let page = fixture.press_button(&mut browser, &login).await;
         let back = fixture.up.visit(&page).await;

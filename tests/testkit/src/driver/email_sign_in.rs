@@ -79,14 +79,14 @@ pub struct EmailSignIn {
     provider: Arc<Provider>,
     sink: Arc<Sink>,
     people: People,
-    until: Until,
+    ends_at: EndsAt,
     /// The browser that requests emails again and again, and its page.
     kept: Option<(Visit, Response)>,
 }
 
 /// Where an operation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
+enum EndsAt {
     /// The client has its tokens.
     Tokens,
     /// A new browser has requested an email.
@@ -116,7 +116,7 @@ impl EmailSignIn {
             provider,
             sink,
             people,
-            until: Until::Tokens,
+            ends_at: EndsAt::Tokens,
             kept: None,
         }
     }
@@ -124,29 +124,29 @@ impl EmailSignIn {
     /// Opens the sign-in page and requests an email, no more.
     #[must_use]
     pub const fn only_requests(mut self) -> Self {
-        self.until = Until::Request;
+        self.ends_at = EndsAt::Request;
         self
     }
 
     /// Opens the sign-in page once, and requests emails to ever new addresses.
     #[must_use]
     pub const fn only_requests_again(mut self) -> Self {
-        self.until = Until::RequestAgain;
+        self.ends_at = EndsAt::RequestAgain;
         self
     }
 
     async fn step(&mut self) -> Result<(), Outcome> {
         let number = next_number();
         let address = self.people.address(number);
-        match self.until {
-            Until::Tokens => self.sign_in(Visit::new(number), &address).await,
-            Until::Request => {
+        match self.ends_at {
+            EndsAt::Tokens => self.sign_in(Visit::new(number), &address).await,
+            EndsAt::Request => {
                 let mut visit = Visit::new(number);
                 let page = self.get(&mut visit, "/login", "none").await?;
                 let sent = self.request_email(&mut visit, &page, &address).await;
                 sent.map(drop)
             }
-            Until::RequestAgain => {
+            EndsAt::RequestAgain => {
                 let (mut visit, page) = match self.kept.take() {
                     Some(kept) => kept,
                     None => {
@@ -318,7 +318,7 @@ fn next_of(response: &Response) -> Option<String> {
 }
 
 impl Visit {
-    /// Each at a network address of its own, far from that of the one before.
+    /// Returns a browser at a network address of its own, far from that of the browser before.
     fn new(number: u32) -> Self {
         let spread = number.wrapping_mul(2_654_435_761) >> 8;
         Self {

@@ -1,4 +1,4 @@
-//! The endpoints: each makes an honest response, then applies the lies that the test has set.
+//! The endpoints: each makes an honest response, then applies the faults that the test has injected.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::digest;
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     Book, CLIENT_ID, CLIENT_SECRET, Granted, PERSON, Shape,
+    fault::{Fault, Place},
     http::{Pace, Reply, Request},
     keys::{encode, is_signed_secret},
-    lie::{Lie, Place},
 };
 
 /// Parameters that are secret on their way through.
@@ -24,8 +24,8 @@ impl Book {
             }
         }
         self.requests.push((place, request.clone()));
-        let scripted = self.lies.iter().find_map(|lie| match lie {
-            Lie::Reply(at, reply) if *at == place => Some(reply.clone()),
+        let scripted = self.faults.iter().find_map(|fault| match fault {
+            Fault::Reply(at, reply) if *at == place => Some(reply.clone()),
             _ => None,
         });
         if let Some(reply) = scripted {
@@ -35,8 +35,8 @@ impl Book {
         if !self.late.is_zero() {
             reply.pace = Pace::After(self.late);
         }
-        for lie in &self.lies {
-            if let Lie::Head(at, name, value) = lie
+        for fault in &self.faults {
+            if let Fault::Head(at, name, value) = fault
                 && *at == place
             {
                 reply = reply.with(name, value);
@@ -62,8 +62,8 @@ impl Book {
 
     /// A JSON answer, as far as it is true.
     fn json(&self, place: Place, mut honest: Value) -> Reply {
-        for lie in &self.lies {
-            if let Lie::Json(at, change) = lie
+        for fault in &self.faults {
+            if let Fault::Json(at, change) = fault
                 && *at == place
             {
                 change(&mut honest);
@@ -163,8 +163,8 @@ impl Book {
         if self.sends_iss {
             pairs.push(("iss".to_owned(), self.issuer.clone()));
         }
-        for lie in &self.lies {
-            if let Lie::Callback(change) = lie {
+        for fault in &self.faults {
+            if let Fault::Callback(change) = fault {
                 change(&mut pairs);
             }
         }

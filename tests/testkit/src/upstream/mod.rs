@@ -1,14 +1,14 @@
 //! An upstream provider that a test writes the part of: OpenID Connect, or shaped like GitHub.
 //!
 //! Honest by default, and strict about what it receives: client authentication, redirect URI, PKCE S256, one
-//! use of a code. What it does not like it refuses and notes ([`Upstream::complaints`]). A test [tells](Upstream::tell)
-//! it one [`Lie`], and everything else stays true. It stands behind a [`Wire`], so it can be slow, silent or gone.
+//! use of a code. What it does not like it refuses and notes ([`Upstream::complaints`]). A test [injects](Upstream::inject)
+//! one [`Fault`], and everything else stays right. It stands behind a [`Wire`], so it can be slow, silent or gone.
 //! Shares no code with the service.
 
 mod answers;
+mod fault;
 pub mod http;
 mod keys;
-mod lie;
 mod token;
 
 use std::{
@@ -22,9 +22,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
 
 pub use self::{
+    fault::{Fault, Place},
     http::{Pace, Reply, Request},
     keys::{Keys, Sign, encode},
-    lie::{Lie, Place},
 };
 use crate::{
     page::Page,
@@ -70,7 +70,7 @@ struct Book {
     later: i64,
     late: Duration,
     keys: Keys,
-    lies: Vec<Lie>,
+    faults: Vec<Fault>,
     codes: BTreeMap<String, Granted>,
     access_tokens: BTreeMap<String, Value>,
     requests: Vec<(Place, Request)>,
@@ -127,7 +127,7 @@ impl Upstream {
             later: 0,
             late: Duration::ZERO,
             keys: Keys::new(),
-            lies: Vec::new(),
+            faults: Vec::new(),
             codes: BTreeMap::new(),
             access_tokens: BTreeMap::new(),
             requests: Vec::new(),
@@ -204,14 +204,14 @@ impl Upstream {
         self.book().pkce = false;
     }
 
-    /// Does one more thing wrong from now on; earlier lies stay in force.
-    pub fn tell(&self, lie: Lie) {
-        self.book().lies.push(lie);
+    /// Does one more thing wrong from now on; earlier faults stay in force.
+    pub fn inject(&self, fault: Fault) {
+        self.book().faults.push(fault);
     }
 
-    /// Is honest again.
-    pub fn honest(&self) {
-        self.book().lies.clear();
+    /// Ends all faults: it is honest again.
+    pub fn reset_faults(&self) {
+        self.book().faults.clear();
     }
 
     /// Lets time pass for the times in its tokens.

@@ -1,4 +1,4 @@
-//! The upstream itself: honest tokens verify, each request is judged, and a lie changes what it says and no more.
+//! The upstream itself: honest tokens verify, each request is judged, and a fault changes what it says and no more.
 
 use super::*;
 
@@ -99,8 +99,8 @@ async fn every_way_to_sign_is_what_it_says() {
         (Sign::Stranger, false),
         (Sign::None, false),
     ] {
-        up.honest();
-        up.tell(Lie::Sign(sign.clone()));
+        up.reset_faults();
+        up.inject(Fault::Sign(sign.clone()));
         let answer = signed_in(&up).await;
         let token = answer["id_token"].as_str().unwrap();
         assert_eq!(
@@ -110,8 +110,8 @@ async fn every_way_to_sign_is_what_it_says() {
         );
     }
     // A small key is a good one in everything but its size.
-    up.honest();
-    up.tell(Lie::Sign(Sign::Small));
+    up.reset_faults();
+    up.inject(Fault::Sign(Sign::Small));
     let answer = signed_in(&up).await;
     let token = answer["id_token"].as_str().unwrap();
     let (input, signature) = token.rsplit_once('.').unwrap();
@@ -138,8 +138,8 @@ fn base64_url(text: &str) -> Vec<u8> {
 async fn a_lie_changes_one_thing() {
     let up = Upstream::start().await;
     up.register(REDIRECT);
-    up.tell(Lie::claim("aud", "another".into()));
-    up.tell(Lie::member(Place::Token, "token_type", Value::Null));
+    up.inject(Fault::claim("aud", "another".into()));
+    up.inject(Fault::member(Place::Token, "token_type", Value::Null));
     let answer = signed_in(&up).await;
     assert_eq!(answer.get("token_type"), None);
     let verified =

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     Book, CLIENT_ID,
+    fault::Fault,
     keys::{Sign, encode},
-    lie::Lie,
 };
 
 impl Book {
@@ -20,18 +20,18 @@ impl Book {
         let sign = self.signs_with();
         let mut header = json!({"alg": sign.alg(), "typ": "JWT", "kid": self.keys.kid(&sign)});
         let mut claims = self.claims(person, nonce, access_token);
-        for lie in &self.lies {
-            match lie {
-                Lie::Header(change) => change(&mut header),
-                Lie::Claims(change) => change(&mut claims),
+        for fault in &self.faults {
+            match fault {
+                Fault::Header(change) => change(&mut header),
+                Fault::Claims(change) => change(&mut claims),
                 _ => {}
             }
         }
         let (mut header, mut claims) = (header.to_string(), claims.to_string());
-        for lie in &self.lies {
-            match lie {
-                Lie::HeaderText(change) => change(&mut header),
-                Lie::ClaimsText(change) => change(&mut claims),
+        for fault in &self.faults {
+            match fault {
+                Fault::HeaderText(change) => change(&mut header),
+                Fault::ClaimsText(change) => change(&mut claims),
                 _ => {}
             }
         }
@@ -44,8 +44,8 @@ impl Book {
             "{input}.{}",
             encode(&self.keys.sign(&sign, input.as_bytes()))
         );
-        for lie in &self.lies {
-            if let Lie::Compact(change) = lie {
+        for fault in &self.faults {
+            if let Fault::Compact(change) = fault {
                 change(&mut token);
             }
         }
@@ -53,8 +53,8 @@ impl Book {
     }
 
     fn signs_with(&self) -> Sign {
-        let scripted = self.lies.iter().find_map(|lie| match lie {
-            Lie::Sign(sign) => Some(sign.clone()),
+        let scripted = self.faults.iter().find_map(|fault| match fault {
+            Fault::Sign(sign) => Some(sign.clone()),
             _ => None,
         });
         scripted.unwrap_or(Sign::Rs256)

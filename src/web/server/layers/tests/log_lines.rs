@@ -9,7 +9,7 @@ const INNOCENT: &str = "203.0.113.9";
 /// A refused request that belongs to a user, a flow or a client of ours.
 #[handler]
 async fn known(request: &Request) -> StatusCode {
-    Caller::from_request(request).log_line.keep();
+    Caller::from_request(request).log_line.always_write();
     StatusCode::BAD_REQUEST
 }
 

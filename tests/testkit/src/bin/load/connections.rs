@@ -15,7 +15,7 @@ use testkit::driver::{
 
 use crate::{failures, mib, ms, not_measured, options::Options, window};
 
-/// Numbers of connections among which the best rate is found.
+/// The numbers of connections of the runs whose best rate is the measure for all.
 const CAPACITY: [usize; 3] = [8, 16, 64];
 
 /// When memory is read after the last connection has closed.
@@ -29,13 +29,13 @@ pub(crate) async fn measure(options: &Options, count: usize) {
         "back end",
         "connections",
         "code flows a second",
-        "to the best",
+        "rate / best rate",
         "p50 ms",
         "p99 ms",
-        "p99 to the best",
+        "p99 / best p99",
         "refused with 503",
-        "after ms, p50",
-        "p99",
+        "time to 503 (ms), p50",
+        "time to 503 (ms), p99",
         "failed",
     ]);
     let mut memory = Table::new([
@@ -59,7 +59,7 @@ pub(crate) async fn measure(options: &Options, count: usize) {
     }
     let text = format!(
         "{}\n{} s each. An operation is a whole code flow of two requests; a caller that was refused comes again as \
-         Retry-After says.\n\n{}\n{}\n{notes}",
+         Retry-After says. The best is the run of {CAPACITY:?} connections with the highest rate.\n\n{}\n{}\n{notes}",
         caption(&options.binary),
         options.time.as_secs(),
         served.markdown(),
@@ -115,7 +115,7 @@ impl Crowd {
         (notes, [back_end.to_owned(), idle, peak, later, more])
     }
 
-    /// All callers and their connections are gone when it returns.
+    /// Runs the load. All callers and their connections are gone when it returns.
     async fn run(&self, connections: usize) -> Figures {
         let mut workers = Vec::new();
         for (number, session) in (0..connections).zip(self.sessions.iter().cycle()) {

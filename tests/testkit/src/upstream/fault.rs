@@ -1,4 +1,4 @@
-//! What an upstream does wrong, one thing at a time.
+//! What an upstream does wrong, one fault at a time.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub enum Place {
 type Change<T> = Box<dyn Fn(&mut T) + Send + Sync>;
 
 /// One thing that an upstream does wrong. Everything else stays honest.
-pub enum Lie {
+pub enum Fault {
     /// Another answer in place of the honest one.
     Reply(Place, Reply),
     /// A JSON answer with something changed: metadata, keys, token answer, userinfo, addresses.
@@ -49,7 +49,7 @@ pub enum Lie {
     Callback(Change<Vec<(String, String)>>),
 }
 
-impl std::fmt::Debug for Lie {
+impl std::fmt::Debug for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
             Self::Reply(place, reply) => return write!(f, "Reply({place:?}, {})", reply.status),
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Lie {
     }
 }
 
-impl Lie {
+impl Fault {
     /// Another answer.
     #[must_use]
     pub const fn reply(place: Place, reply: Reply) -> Self {
@@ -86,7 +86,7 @@ impl Lie {
         Self::Json(place, Box::new(change))
     }
 
-    /// A claim of ID tokens with another value; `Null` takes it out ([`Lie::claims`] can set it to null).
+    /// A claim of ID tokens with another value; `Null` takes it out ([`Fault::claims`] can set it to null).
     #[must_use]
     pub fn claim(name: &'static str, value: Value) -> Self {
         Self::Claims(Box::new(move |claims| put(claims, name, &value)))
