@@ -117,6 +117,22 @@ impl Subject {
         self.service.copies[0].id()
     }
 
+    /// The KiB of live one-time tokens in its process, as its ticket store counts them: none with Redis.
+    ///
+    /// # Panics
+    /// `/readyz` has no such figure.
+    pub async fn tickets_kib(&self) -> u64 {
+        if self.servers.is_some() {
+            return 0;
+        }
+        let at = format!("{}/readyz", self.service.copies[0].management);
+        let response = crate::browser::client().get(at).send().await;
+        let text = response.expect("/readyz").text().await.expect("a body");
+        let report: serde_json::Value = serde_json::from_str(&text).expect("a report");
+        let used = report["ticket_bytes"]["used"].as_u64();
+        used.expect("the bytes of the ticket store") / 1024
+    }
+
     /// The URL of its database, for rows that are generated.
     ///
     /// # Panics

@@ -44,6 +44,7 @@ pub(crate) async fn measure(options: &Options, count: usize) {
         "at the peak",
         "30 s after they are gone",
         "more than idle",
+        "of it tickets",
     ]);
     let mut notes = String::new();
     for backend in options.backends.iter().copied() {
@@ -87,7 +88,7 @@ impl Crowd {
         }
     }
 
-    async fn rows(self, table: &mut Table, count: usize) -> (String, [String; 5]) {
+    async fn rows(self, table: &mut Table, count: usize) -> (String, [String; 6]) {
         let mut all = Vec::new();
         for connections in CAPACITY {
             all.push((connections, self.run(connections).await));
@@ -97,6 +98,7 @@ impl Crowd {
         let peak = process::peak_kib(self.subject.pid());
         tokio::time::sleep(AFTERWARDS).await;
         let later = process::resident_kib(self.subject.pid());
+        let tickets = self.subject.tickets_kib().await;
         let back_end = words(self.subject.backend);
         let best = all
             .iter()
@@ -110,9 +112,10 @@ impl Crowd {
             notes.push_str(&failures(&format!("{connections} connections"), figures));
         }
         let more = later.saturating_sub(self.idle);
-        let memory = [self.idle, peak, later, more].map(mib);
-        let [idle, peak, later, more] = memory;
-        (notes, [back_end.to_owned(), idle, peak, later, more])
+        let memory = [self.idle, peak, later, more, tickets].map(mib);
+        let [idle, peak, later, more, tickets] = memory;
+        let row = [back_end.to_owned(), idle, peak, later, more, tickets];
+        (notes, row)
     }
 
     /// Runs the load. All callers and their connections are gone when it returns.

@@ -31,6 +31,7 @@ pub(crate) async fn measure(options: &Options, count: usize) {
         "after half of them",
         "after all",
         "growth of the second half",
+        "of it tickets",
     ]);
     let mut notes = String::new();
     for backend in options.backends.iter().copied() {
@@ -46,7 +47,7 @@ pub(crate) async fn measure(options: &Options, count: usize) {
     );
 }
 
-async fn flows(options: &Options, backend: Backend, count: usize) -> Result<[String; 6], Missing> {
+async fn flows(options: &Options, backend: Backend, count: usize) -> Result<[String; 7], Missing> {
     let subject = Subject::start(&options.binary, backend).await?;
     let pid = subject.pid();
     let idle = process::resident_kib(pid);
@@ -67,12 +68,16 @@ async fn flows(options: &Options, backend: Backend, count: usize) -> Result<[Str
         );
         done += figures.done.len();
         if done * 2 >= count && half.is_none() {
-            half = Some(process::resident_kib(pid));
+            half = Some((process::resident_kib(pid), subject.tickets_kib().await));
         }
     }
-    let (half, end) = (half.unwrap_or_default(), process::resident_kib(pid));
+    let (half, tickets) = half.unwrap_or_default();
+    let end = process::resident_kib(pid);
+    let tickets = subject.tickets_kib().await.saturating_sub(tickets);
     #[allow(clippy::cast_precision_loss, reason = "a count of flows")]
     let flows = whole(done as f64);
-    let [idle, half, end, growth] = [idle, half, end, end.saturating_sub(half)].map(mib);
-    Ok([words(backend).to_owned(), flows, idle, half, end, growth])
+    let growth = end.saturating_sub(half);
+    let [idle, half, end, growth, tickets] = [idle, half, end, growth, tickets].map(mib);
+    let name = words(backend).to_owned();
+    Ok([name, flows, idle, half, end, growth, tickets])
 }
