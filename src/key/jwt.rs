@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use jsonwebtoken::{Algorithm, decode_header};
 use serde_json::{Map, Value};
 
-use super::public::VerifyingKey;
+use super::{public::VerifyingKey, verified::VerifiedTokens};
 use crate::{clock::Time, config::Alg};
 
 /// The payload of a token: a JSON object (RFC 7519 §4).
@@ -85,14 +85,15 @@ pub enum TokenError {
     Proof,
 }
 
-/// Makes all checks. `find` returns a public key of ours by its `kid`.
+/// Makes all checks. `find` returns a public key of ours by its `kid`, which is its thumbprint.
 pub(super) fn verify<'k>(
     token: &str,
+    verified: &VerifiedTokens,
     find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     expect: &ExpectedToken<'_>,
     now: Time,
 ) -> Result<Claims, TokenError> {
-    let claims = verify_signature(token, find, expect.typ)?;
+    let claims = verify_signature(token, verified, find, expect.typ)?;
     check_issuer(&claims, expect.issuer)?;
     check_audience(&claims, expect.audiences)?;
     check_subject(&claims)?;
@@ -105,10 +106,11 @@ pub(super) fn verify<'k>(
 /// expired, and may be for any client (OpenID Connect RP-Initiated Logout 1.0 §2).
 pub(super) fn verify_hint<'k>(
     token: &str,
+    verified: &VerifiedTokens,
     find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     issuer: &str,
 ) -> Result<Claims, TokenError> {
-    let claims = verify_signature(token, find, "JWT")?;
+    let claims = verify_signature(token, verified, find, "JWT")?;
     // An access token for an API that wants `JWT` (OC-5).
     if claims.contains_key("client_id") {
         return Err(TokenError::Type);
@@ -121,6 +123,7 @@ pub(super) fn verify_hint<'k>(
 /// Checks header and signature, and returns the payload. `jku`, `jwk`, `x5u` and `x5c` are ignored.
 fn verify_signature<'k>(
     token: &str,
+    verified: &VerifiedTokens,
     find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     typ: &str,
 ) -> Result<Claims, TokenError> {
@@ -151,7 +154,7 @@ fn verify_signature<'k>(
     let signature = BASE64
         .decode(signature)
         .map_err(|_| TokenError::Malformed)?;
-    if !public.verifies(message.as_bytes(), &signature) {
+    if !verified.check(token, || public.verifies(message.as_bytes(), &signature)) {
         return Err(TokenError::Signature);
     }
     let payload = BASE64.decode(payload).map_err(|_| TokenError::Malformed)?;

@@ -22,6 +22,7 @@ use super::{
     row::{self, ALGS, KeyInfo},
     seal,
     snapshot::{PublishedKeys, Snapshot, read_rows},
+    verified::VerifiedTokens,
 };
 use crate::{
     clock::Time,
@@ -56,6 +57,7 @@ pub(super) struct Inner {
     started: Instant,
     /// The latest moment of a signature.
     pub(super) signed_at: AtomicI64,
+    verified: VerifiedTokens,
 }
 
 impl fmt::Debug for Keys {
@@ -127,6 +129,7 @@ impl Keys {
                 confirmed_at: AtomicI64::new(0),
                 started: Instant::now(),
                 signed_at: AtomicI64::new(i64::MIN),
+                verified: VerifiedTokens::default(),
             }),
         };
         keys.reload().await?;
@@ -244,6 +247,7 @@ impl Keys {
         let snapshot = self.inner.snapshot.load();
         jwt::verify(
             token,
+            &self.inner.verified,
             |kid| snapshot.published_key(kid),
             expect,
             self.db().clock().now(),
@@ -260,7 +264,8 @@ impl Keys {
                 .get(kid)
                 .filter(|key| key.state != State::Compromised)
         };
-        jwt::verify_hint(token, |kid| known(kid).map(|key| &key.public), issuer)
+        let find = |kid: &str| known(kid).map(|key| &key.public);
+        jwt::verify_hint(token, &self.inner.verified, find, issuer)
     }
 
     /// Returns how long the active key of each algorithm has been signing.

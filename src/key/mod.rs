@@ -17,6 +17,7 @@ mod rotation;
 mod row;
 mod seal;
 mod snapshot;
+mod verified;
 
 pub use entity::signing_key::State as KeyState;
 pub use foreign::ForeignToken;
