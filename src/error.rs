@@ -71,7 +71,7 @@ pub fn condemns(error: &DbErr) -> bool {
 }
 
 /// Returns whether SQLite may have rolled the transaction back by itself when it reported this error
-/// (https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+/// (<https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>).
 #[must_use]
 pub fn ends_transaction(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
