@@ -314,6 +314,7 @@ impl TestApp {
             scope,
             claims: String::new(),
             resources: resources.map(str::to_owned),
+            expires_at: None,
             sign_in: SignIn::from(&self.session),
         };
         let terms = CodeTerms {

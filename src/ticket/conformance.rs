@@ -187,6 +187,35 @@ async fn claim_tells_live_used_and_absent(copies: Copies) {
     }
 }
 
+async fn a_claim_is_undone_once_and_by_its_own_tombstone(copies: Copies) {
+    let at = handle();
+    let give_back = |tombstone: &'static [u8]| {
+        let tickets = copies.b.clone();
+        async move {
+            let given = tickets.give_back(TicketKind::Code, &at, tombstone, b"value");
+            given.await.unwrap()
+        }
+    };
+    let claim = |tombstone: &'static [u8]| {
+        let tickets = copies.a.clone();
+        async move {
+            let claim = tickets.claim(TicketKind::Code, &at, tombstone, MINUTE);
+            claim.await.unwrap()
+        }
+    };
+    assert!(!give_back(b"first").await, "there is none");
+    let issue = copies.a.issue(TicketKind::Code, &at, b"value", MINUTE);
+    assert!(issue.await.unwrap());
+    assert!(!give_back(b"first").await, "nothing was claimed");
+    assert_eq!(claim(b"first").await, Claim::Fresh(b"value".to_vec()));
+    assert!(!give_back(b"other").await, "another claim");
+    assert!(give_back(b"first").await);
+    assert!(!give_back(b"first").await, "it is live");
+    assert_eq!(claim(b"second").await, Claim::Fresh(b"value".to_vec()));
+    assert!(!give_back(b"first").await, "claimed anew");
+    assert_eq!(claim(b"third").await, Claim::Replayed(b"second".to_vec()));
+}
+
 async fn a_hundred_parallel_claims_give_one_live(copies: Copies) {
     for _ in 0..5 {
         let at = handle();
@@ -755,6 +784,7 @@ suite! {
     rd_02_put_new_refuses_a_second: put_new_refuses_a_second;
     rd_02_peek_keeps_what_is_live: peek_keeps_what_is_live;
     rd_02_claim_tells_live_used_and_absent: claim_tells_live_used_and_absent;
+    rd_02_a_claim_is_undone_once_and_by_its_own_tombstone: a_claim_is_undone_once_and_by_its_own_tombstone;
     rd_02_once_is_first_once: once_is_first_once;
     rd_09_the_epoch_is_told_and_does_not_move: the_epoch_is_told_and_does_not_move;
     rd_02_replace_if_takes_only_what_was_seen: replace_if_takes_only_what_was_seen;

@@ -223,6 +223,32 @@ impl Tickets {
         })
     }
 
+    /// Makes a ticket live again that was claimed with this tombstone, for one whose work could not begin. Its
+    /// expiry stays that of the tombstone: a value that ends earlier says so itself. Returns `false` if the
+    /// tombstone is not there any more.
+    ///
+    /// # Errors
+    /// The store is away or full. After a time-out the ticket may be live.
+    pub async fn give_back(
+        &self,
+        kind: TicketKind,
+        handle: &Hash,
+        tombstone: &[u8],
+        value: &[u8],
+    ) -> Result<bool, InfraError> {
+        let ticket = self.ticket_key(kind, handle);
+        let Some(blob) = traced("ticket peek", self.store.get(&ticket.key)).await? else {
+            return Ok(false);
+        };
+        match ticket.open(&blob) {
+            Some((TicketState::Used, found)) if found == tombstone => {
+                let seen = Version(version(&blob).to_vec());
+                self.replace_if(kind, handle, &seen, value).await
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Stores an identifier for `ttl`, atomically, and returns whether this is its first use and since when the
     /// store has its data (RD-09).
     ///

@@ -143,6 +143,8 @@ pub(crate) async fn issue_code(
         code_challenge: params.code_challenge.clone(),
     };
     let secret = CodeSecret::generate(&app.macs.authorization_code, &binding);
+    let lifetimes = request.client.token_lifetimes(&context.config.token);
+    let lifetime = Duration::from_secs(lifetimes.code_seconds);
     let code = AuthorizationCode {
         grant_id: secret.grant_id(),
         binding,
@@ -150,12 +152,12 @@ pub(crate) async fn issue_code(
         scope: params.scope.clone(),
         claims: params.claims.clone(),
         resources: params.resources.clone(),
+        expires_at: Some(app.clock().now() + lifetime),
         sign_in: SignIn::from(&current.session),
     };
-    let lifetimes = request.client.token_lifetimes(&context.config.token);
     let terms = CodeTerms {
         user_id: current.user.id,
-        lifetime: Duration::from_secs(lifetimes.code_seconds),
+        lifetime,
         budgets: &context.config.limits.session_codes,
     };
     if !authorization_code::issue_code(app, &secret, &code, terms).await? {

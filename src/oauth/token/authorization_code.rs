@@ -1,8 +1,9 @@
 //! Authorization codes: issued for an authorization request, kept sealed in the ticket store, and
 //! exchanged once for tokens (RFC 6749 §4.1.3).
 //!
-//! An exchange checks first, begins its transaction, and then claims the code by one atomic command (RD-06).
-//! So neither a failed check nor a database that is away claims a code (TK-3). Where the code itself shows that
+//! An exchange checks first and then claims the code by one atomic command; the rest is one
+//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). If that transaction cannot begin, the code
+//! is given back, so that a database that is away uses up no code. Where the code itself shows that
 //! the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
 //! tombstone, which distinguishes a replay from a code that never existed.
 
@@ -57,17 +58,21 @@ pub(crate) struct AuthorizationCode {
     /// The resources that the request named, separated by spaces.
     #[serde(rename = "resource")]
     pub(crate) resources: Option<String>,
+    /// One that was given back outlives its ticket's first expiry. None in codes of an older version.
+    #[serde(rename = "exp")]
+    pub(crate) expires_at: Option<Time>,
     #[serde(flatten)]
     pub(crate) sign_in: SignIn,
 }
 
 /// A code that this request has claimed.
 struct ClaimedCode {
-    /// Began before the claim: a database that is away claims nothing.
-    tx: Tx,
     code: AuthorizationCode,
     /// The audience of the tokens.
     audience: String,
+    /// As it was stored, and as it is now: to give it back.
+    value: Vec<u8>,
+    tombstone: Vec<u8>,
 }
 
 /// What a claimed code leaves behind.
@@ -79,6 +84,12 @@ struct Tombstone {
     binding: CodeBinding,
     #[serde(rename = "at")]
     claimed_at: Time,
+}
+
+impl Tombstone {
+    fn to_bytes(&self) -> Result<Vec<u8>, InfraError> {
+        serde_json::to_vec(self).map_err(InfraError::internal)
+    }
 }
 
 const fn invalid_grant(reason: &'static str) -> OauthError {
@@ -142,7 +153,14 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
         Some(binding) => claim_at_once(request, &secret, binding).await?,
         None => check_and_claim(request, &secret).await?,
     };
-    redeem(request, claimed).await
+    let tx = match request.app.db.begin().await {
+        Ok(tx) => tx,
+        Err(error) => {
+            give_back(request.app, &secret, &claimed).await;
+            return Err(error.into());
+        }
+    };
+    redeem(request, tx, &claimed).await
 }
 
 /// Returns the binding that a request repeats, if it is that of the code by the MAC in it, and if no
@@ -177,20 +195,25 @@ async fn claim_at_once(
     secret: &CodeSecret,
     binding: CodeBinding,
 ) -> Result<ClaimedCode, EndpointError> {
-    let tx = request.app.db.begin().await?;
     let tombstone = Tombstone {
         grant_id: secret.grant_id(),
         binding,
-        claimed_at: tx.now,
+        claimed_at: request.app.clock().now(),
     };
+    let tombstone = tombstone.to_bytes()?;
     match claim_code(request.app, &secret.hash(), &tombstone).await? {
         Claim::Fresh(value) => {
             let code = read_code(&value)?;
             let audience = check_code(request, &code)?;
-            Ok(ClaimedCode { tx, code, audience })
+            Ok(ClaimedCode {
+                code,
+                audience,
+                value,
+                tombstone,
+            })
         }
         Claim::Replayed(tombstone) => {
-            revoke_if_replayed(request, tx, &tombstone).await?;
+            revoke_if_replayed(request, &tombstone).await?;
             Err(invalid_grant("not_live").into())
         }
         Claim::Gone => Err(invalid_grant("not_live").into()),
@@ -210,21 +233,25 @@ async fn check_and_claim(
             .claim(TicketKind::Code, &hash, b"{}", TOMBSTONE_TTL)
             .await?;
         if let Claim::Replayed(tombstone) = claim {
-            let tx = app.db.begin().await?;
-            revoke_if_replayed(request, tx, &tombstone).await?;
+            revoke_if_replayed(request, &tombstone).await?;
         }
         return Err(invalid_grant("not_live").into());
     };
     let code = read_code(&value)?;
     let audience = check_code(request, &code)?;
-    let tx = app.db.begin().await?;
     let tombstone = Tombstone {
         grant_id: code.grant_id,
         binding: code.binding.clone(),
-        claimed_at: tx.now,
+        claimed_at: app.clock().now(),
     };
+    let tombstone = tombstone.to_bytes()?;
     match claim_code(app, &hash, &tombstone).await? {
-        Claim::Fresh(_) => Ok(ClaimedCode { tx, code, audience }),
+        Claim::Fresh(value) => Ok(ClaimedCode {
+            code,
+            audience,
+            value,
+            tombstone,
+        }),
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
 }
@@ -246,6 +273,10 @@ fn check_code(
         ..
     } = *request;
     check_binding(request, &code.binding)?;
+    let now = app.clock().now();
+    if code.expires_at.is_some_and(|at| now >= at) {
+        return Err(invalid_grant("not_live").into());
+    }
     // An operator may have taken the redirect URI from the client because codes went to someone
     // else. A replay revokes the grant all the same.
     if VerifiedRedirect::check(client, &code.binding.redirect_uri).is_none() {
@@ -292,25 +323,38 @@ fn check_pkce(params: &Params, challenge: Option<&str>) -> Result<(), EndpointEr
     Err(invalid_grant("code_verifier").into())
 }
 
-async fn claim_code(app: &App, hash: &Hash, tombstone: &Tombstone) -> Result<Claim, InfraError> {
-    let tombstone = serde_json::to_vec(tombstone).map_err(InfraError::internal)?;
+async fn claim_code(app: &App, hash: &Hash, tombstone: &[u8]) -> Result<Claim, InfraError> {
     app.tickets
-        .claim(TicketKind::Code, hash, &tombstone, TOMBSTONE_TTL)
+        .claim(TicketKind::Code, hash, tombstone, TOMBSTONE_TTL)
         .await
+}
+
+/// Makes a claimed code live again, for which nothing has been written: the client tries again later. If the ticket
+/// store is away as well, the code stays used.
+async fn give_back(app: &App, secret: &CodeSecret, claimed: &ClaimedCode) {
+    let (hash, tickets) = (secret.hash(), &app.tickets);
+    let ClaimedCode {
+        value, tombstone, ..
+    } = claimed;
+    let given = tickets.give_back(TicketKind::Code, &hash, tombstone, value);
+    if let Err(error) = given.await {
+        tracing::warn!(cause = %error, "a code stays used for which no tokens were issued");
+    }
 }
 
 /// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
 /// the request is right in all else: then someone has stolen it.
 async fn revoke_if_replayed(
     request: &TokenRequest<'_>,
-    tx: Tx,
     tombstone: &[u8],
 ) -> Result<(), EndpointError> {
+    let app = request.app;
     let Ok(spent) = serde_json::from_slice::<Tombstone>(tombstone) else {
         return Ok(());
     };
     check_binding(request, &spent.binding)?;
-    if tx.now.since(spent.claimed_at) > RACE {
+    if app.clock().now().since(spent.claimed_at) > RACE {
+        let tx = app.db.begin().await?;
         if grant_store::revoke(&tx, spent.grant_id).await? {
             let event = request
                 .event(AuditKind::TokenRefused)
@@ -325,9 +369,10 @@ async fn revoke_if_replayed(
 /// Stores the grant of a claimed code and issues its tokens, in one transaction.
 async fn redeem(
     request: &TokenRequest<'_>,
-    claimed: ClaimedCode,
+    tx: Tx,
+    claimed: &ClaimedCode,
 ) -> Result<TokenResponse, EndpointError> {
-    let ClaimedCode { tx, code, audience } = claimed;
+    let ClaimedCode { code, audience, .. } = claimed;
     let TokenRequest {
         app,
         config,
@@ -367,7 +412,7 @@ async fn redeem(
         user: &user,
         client,
         scope: &grant.scope,
-        audience: &audience,
+        audience,
         nonce: code.nonce.as_deref(),
     };
     let tokens = issue_tokens(app, config, &tx, &subject).await?;

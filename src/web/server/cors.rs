@@ -76,8 +76,8 @@ impl CorsEndpoints {
         }
     }
 
-    /// Returns the mark of an error response to a request that has not reached its endpoint: no client
-    /// is known yet.
+    /// Returns the mark of an error response of the layers. They know no client: pages of every registered
+    /// origin may read it.
     pub(super) fn readable_by(
         &self,
         path: &str,

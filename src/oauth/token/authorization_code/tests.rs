@@ -93,6 +93,7 @@ async fn older_code(test_app: &TestApp) -> String {
         scope: "openid".to_owned(),
         claims: String::new(),
         resources: None,
+        expires_at: None,
         sign_in: (&test_app.session).into(),
     };
     let terms = CodeTerms {
@@ -168,4 +169,26 @@ async fn er_3_tk_3_a_database_that_is_away_claims_no_code() {
         let is_live = is_live(&test_app.app, &code).await.unwrap();
         assert!(is_live, "the client tries again later");
     }
+}
+
+/// A code that was given back ends when it would have ended, and not with its ticket.
+#[tokio::test]
+async fn rd_06_a_code_that_was_given_back_expires_in_time() {
+    let test_app = TestApp::new().await;
+    let text = test_app.code("web", "openid", Some(VERIFIER)).await;
+    let secret = CodeSecret::parse(&text).unwrap();
+    let (tickets, hash) = (&test_app.app.tickets, secret.hash());
+    let claim = tickets.claim(TicketKind::Code, &hash, b"{}", TOMBSTONE_TTL);
+    let Claim::Fresh(value) = claim.await.unwrap() else {
+        panic!("it is fresh")
+    };
+    let mut code = read_code(&value).unwrap();
+    code.expires_at = Some(test_app.app.clock().now() + Duration::from_secs(60));
+    let value = serde_json::to_vec(&code).unwrap();
+    let given = tickets.give_back(TicketKind::Code, &hash, b"{}", &value);
+    assert!(given.await.unwrap());
+    test_app.advance(61);
+    let form = exchange("web", &text);
+    let response = test_app.post("/oauth2/token", None, &form).await;
+    assert_eq!(response.error(), (400, "invalid_grant"));
 }
