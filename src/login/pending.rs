@@ -325,6 +325,14 @@ pub async fn claim_origin(tickets: &Tickets, pending: &PendingRequest) -> Result
     Ok(!matches!(claim, Claim::Replayed(_)))
 }
 
+/// Spends a handle without use of its request.
+pub async fn spend(tickets: &Tickets, handle: &Plain) -> Result<(), InfraError> {
+    tickets
+        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
+        .await
+        .map(drop)
+}
+
 /// Does the same for a user who returns to the client. To cancel once more gets the same response
 /// (ST-04).
 pub async fn cancel_origin(

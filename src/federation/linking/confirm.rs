@@ -244,7 +244,7 @@ async fn repeat_of_ticket(
         // it is, the cookie of before is worth nothing.
         let look = || find_connection(app, context, handle, &link);
         let found = match context.current {
-            Some(_) => wait_for(look).await?,
+            Some(_) => wait_for(context.payer(), look).await?,
             None => look().await?,
         };
         return found.ok_or(StepError::NoPendingLink);

@@ -83,15 +83,18 @@ async fn take_request_along(
     if let Some(first) = Plain::parse(txn) {
         pending.remember_origin(&first);
     }
-    // Claimed once, so that a tab that still shows its sign-in page does not continue it, too. What is
-    // stored is then the request itself, and no copy of it.
-    if !pending::claim_origin(&app.tickets, &pending).await? {
-        return Ok(());
-    }
-    pending.origin = None;
+    // Store first: a claim without a store would lose the request.
     let tickets = app.tickets.charged_to(Payer::User(signed_in.user.id));
     let (request, browser) = (request_handle(app, handle), signed_in.pre.hash());
-    Ok(pending::store_under(&tickets, &request, browser, None, &pending).await?)
+    let mut kept = pending.clone();
+    kept.origin = None;
+    pending::store_under(&tickets, &request, browser, None, &kept).await?;
+    // Claimed once, so that a tab that still shows its sign-in page does not continue it, too. If that tab
+    // was first, what was stored is a copy, which leads nowhere.
+    if !pending::claim_origin(&app.tickets, &pending).await? {
+        pending::spend(&app.tickets, &request).await?;
+    }
+    Ok(())
 }
 
 /// Returns the handle of the client's request after the answer to a question.
@@ -186,7 +189,7 @@ async fn wait_for_session(
     let limits = &context.config.session;
     let sid = sid.hash();
     let look = || session::find_by_cookie(app.db.read(), &sid, app.clock().now(), limits);
-    wait_for(look).await
+    wait_for(context.payer(), look).await
 }
 
 /// Returns the step of an answer that came a second time with the cookies of the first response, to
