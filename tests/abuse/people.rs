@@ -269,13 +269,13 @@ impl Person {
         (seen, started)
     }
 
-    /// Requests an email in the app without using it.
-    pub(crate) async fn request_email(&self, stage: &Stage) {
+    /// Requests an email in the app without using it, and returns the status.
+    pub(crate) async fn request_email(&self, stage: &Stage) -> u16 {
         let client = Client::new(&stage.service.url, CLIENT, CALLBACK);
         let mut new = new_login(CLIENT, &self.address);
         new["code_challenge"] = client.challenge().into();
         new["device_secret"] = self.device_secret.clone().into();
-        self.call(stage, "request", new).await;
+        self.call(stage, "request", new).await.0
     }
 
     async fn call(&self, stage: &Stage, action: &str, body: Value) -> (u16, Value) {

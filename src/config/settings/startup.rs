@@ -196,7 +196,7 @@ impl Default for Mail {
             password: Text::default(),
             from: String::new(),
             concurrency: 8,
-            waiting_connections: 32,
+            waiting_connections: 16,
             ceiling_per_minute: 600,
             ceiling_times_normal: 20,
             timeout_seconds: 20,

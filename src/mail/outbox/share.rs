@@ -17,9 +17,11 @@
 //! three quarters, or half for strangers while it stalls.
 //!
 //! An attempt that has waited for the server of its recipient for half a second gives its slot back and
-//! waits in a place beside the slots, while there are some: of these, too, strangers leave half to
-//! known people, and slow emails have none. Until it ends no other email for its recipient is tried. So users with domains of their own that stop to respond
-//! hold connections, and not the slots of others. While many wait, first attempts have less time.
+//! waits in a place beside the slots, while there are some: the tiers *new* and *usual* have a quarter of
+//! them each, and slow emails have none. Until it ends no other email for its recipient is tried, but one for
+//! a known person does not wait for a stranger's. So users with domains of their own that do not respond
+//! hold connections, and not the slots of others. While many wait, first attempts that are worth no more
+//! have less time.
 //!
 //! - `domain` knows how a domain responds, and when its circuit breaker opens.
 //! - `relay` is the circuit breaker of our own mail server, which serves all domains.
@@ -282,7 +284,7 @@ impl AttemptContext for Slot {
         let now = self.shares.clock.now();
         let mut state = self.shares.state();
         if let Some(domain) = state.domains.get_mut(&self.domain) {
-            domain.note_relay_replied(self.number);
+            domain.note_relay_replied(self.number, now);
         }
         let was_open = state.relay.works(now);
         drop(state);

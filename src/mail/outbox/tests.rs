@@ -210,7 +210,7 @@ impl TestOutbox {
             transport: self.transport.clone(),
             handover: Arc::clone(&self.handover),
             concurrency: 8,
-            waiting_connections: 32,
+            waiting_connections: 16,
             ceiling: *self.ceiling.lock().unwrap(),
             drain: Duration::from_secs(3),
         };

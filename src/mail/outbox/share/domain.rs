@@ -17,8 +17,8 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(30);
 pub(super) const STALL_COUNTS: Duration = Duration::from_secs(600);
 /// How long an accepted email outweighs stalls.
 pub(super) const ACCEPTANCE_COUNTS: Duration = Duration::from_secs(600);
-/// How long an attempt has a slot to itself. Afterwards it may wait for the recipient's server beside
-/// the slots.
+/// How long an attempt keeps its slot while it waits for the recipient's server. Afterwards it may wait
+/// beside the slots.
 pub(super) const HOLDS_SLOT_FOR: Duration = Duration::from_millis(500);
 /// How long an attempt may last before it counts as a stall of the domain.
 const OVERDUE: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) struct Recipient {
 }
 
 /// What an email is worth, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tier {
     Slow,
     New,
@@ -71,17 +71,18 @@ enum Standing {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     number: u64,
-    recipient: u64,
+    recipient: Recipient,
     started: Time,
     tier: Tier,
     group: Group,
-    /// Our mail server has replied: what follows depends on the recipient's.
-    relay_replied: bool,
+    /// When our mail server replied: what follows depends on the recipient's.
+    relay_replied_at: Option<Time>,
 }
 
 impl Attempt {
     fn waits_for_recipient(&self, now: Time) -> bool {
-        self.relay_replied && now.since(self.started) >= HOLDS_SLOT_FOR
+        let waits_since = self.relay_replied_at;
+        waits_since.is_some_and(|at| now.since(at) >= HOLDS_SLOT_FOR)
     }
 }
 
@@ -112,11 +113,23 @@ impl DomainState {
         of_tier.filter(|one| one.waits_for_recipient(now)).count()
     }
 
-    /// Returns whether an attempt for this recipient has waited long for the server.
+    /// How many attempts have waited long for the recipient's server, of those that are worth as much as one of this
+    /// tier or more. For a known person those of strangers do not count.
+    pub(super) fn waiting_beside(&self, tier: Tier, is_known: bool, now: Time) -> usize {
+        let is_beside = |one: &&Attempt| one.tier >= tier && (one.recipient.is_known || !is_known);
+        let beside = self.attempts.iter().filter(is_beside);
+        beside.filter(|one| one.waits_for_recipient(now)).count()
+    }
+
+    /// Returns whether an attempt for this recipient has waited long for the server. An email for a known
+    /// person does not wait for one that a stranger requested.
     pub(super) fn is_waiting_for(&self, recipient: Recipient, now: Time) -> bool {
-        let of_recipient = |one: &Attempt| one.recipient == recipient.number;
+        let is_before = |one: &Attempt| {
+            one.recipient.number == recipient.number
+                && (one.recipient.is_known || !recipient.is_known)
+        };
         let mut attempts = self.attempts.iter();
-        attempts.any(|one| of_recipient(one) && one.waits_for_recipient(now))
+        attempts.any(|one| is_before(one) && one.waits_for_recipient(now))
     }
 
     pub(super) fn in_flight_of_group(&self, group: Group) -> usize {
@@ -192,18 +205,18 @@ impl DomainState {
         let tier = self.tier(recipient, now);
         self.attempts.push(Attempt {
             number,
-            recipient: recipient.number,
+            recipient,
             started: now,
             tier,
             group: Group::of(tier, recipient),
-            relay_replied: false,
+            relay_replied_at: None,
         });
     }
 
-    pub(super) fn note_relay_replied(&mut self, number: u64) {
+    pub(super) fn note_relay_replied(&mut self, number: u64, now: Time) {
         let mut attempts = self.attempts.iter_mut();
         if let Some(attempt) = attempts.find(|one| one.number == number) {
-            attempt.relay_replied = true;
+            attempt.relay_replied_at = Some(now);
         }
     }
 

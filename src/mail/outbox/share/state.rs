@@ -22,7 +22,8 @@ const TIMES_USUAL: u32 = 8;
 /// the time-out at its next attempt, in the tier of slow emails.
 pub(super) const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const LEAST_PATIENCE_STALLING: Duration = Duration::from_secs(2);
-/// The most that it may take while many attempts wait, unless twice the usual duration is more.
+/// The most that it may take while many attempts wait, unless twice the usual duration of all domains is
+/// more.
 pub(super) const MOST_PATIENCE_CROWDED: Duration = Duration::from_secs(5);
 
 /// An email that is due.
@@ -84,8 +85,8 @@ impl SharesState {
     }
 
     /// Returns how many slots attempts hold. One that waits for the server of its recipient holds a
-    /// place beside them instead, while there are some: those for strangers have at most a quarter of
-    /// the places in each of their tiers, and slow emails have none.
+    /// place beside them instead, while there are some: the tiers of new domains and of usual emails have at
+    /// most a quarter of the places each, and slow emails have none.
     pub(super) fn held(&self, space: Space, now: Time) -> HeldSlots {
         let slots_and_places = |tier, most: usize| {
             let domains = self.domains.values();
@@ -108,15 +109,10 @@ impl SharesState {
         }
     }
 
-    /// Returns whether attempts that wait for the servers of their recipients would fill half of the slots.
-    fn is_crowded(&self, space: Space, now: Time) -> bool {
-        let tiers = [Tier::Slow, Tier::New, Tier::Usual, Tier::Known];
-        let of_domain = |domain: &DomainState| {
-            tiers
-                .map(|tier| domain.waiting_of_tier(tier, now))
-                .iter()
-                .sum::<usize>()
-        };
+    /// Returns whether attempts that wait for the servers of their recipients would fill half of the slots,
+    /// without those that are worth less than this tier or, for a known person, a stranger's.
+    fn is_crowded(&self, tier: Tier, is_known: bool, space: Space, now: Time) -> bool {
+        let of_domain = |domain: &DomainState| domain.waiting_beside(tier, is_known, now);
         let waiting: usize = self.domains.values().map(of_domain).sum();
         waiting > 0 && waiting >= space.slots / 2
     }
@@ -135,7 +131,8 @@ impl SharesState {
         if email.is_retry || state.has_stalled(recipient, now) {
             return None;
         }
-        let is_crowded = self.is_crowded(space, now);
+        let tier = state.tier(recipient, now);
+        let is_crowded = self.is_crowded(tier, recipient.is_known, space, now);
         let least = if is_crowded || state.is_stalling(now) {
             LEAST_PATIENCE_STALLING
         } else {

@@ -305,6 +305,8 @@ fn oa_07_attempts_that_wait_for_the_recipients_server_give_their_slots_back() {
     slots.clock.advance(HOLDS_SLOT_FOR);
     assert_eq!(slots.shares.free(), 0, "the mail server has not replied");
     first.iter().for_each(|(_, slot)| slot.note_relay_works());
+    assert_eq!(slots.shares.free(), 0, "it has just replied");
+    slots.clock.advance(HOLDS_SLOT_FOR);
     assert_eq!(slots.shares.free(), 8);
     let second = slots.start(&known_at_own_domains(&slots, 9, 9));
     assert_eq!((second.len(), slots.shares.free()), (8, 0));
@@ -321,9 +323,9 @@ fn oa_07_no_email_is_tried_while_another_for_its_recipient_waits_for_the_server(
     slots.prove("a.example");
     let same = [email("known@a.example"), email("known@a.example")];
     let first = slots.start(&same[..1]);
-    slots.clock.advance(HOLDS_SLOT_FOR);
-    assert_eq!(slots.shares.choose(&same[1..], 7).picked.len(), 1);
     first.iter().for_each(|(_, slot)| slot.note_relay_works());
+    assert_eq!(slots.shares.choose(&same[1..], 7).picked.len(), 1);
+    slots.clock.advance(HOLDS_SLOT_FOR);
     let choice = slots.shares.choose(&same[1..], 7);
     assert!(choice.picked.is_empty() && choice.is_more_waiting);
     assert!(slots.shares.take_if_free(&same[1]).is_none());
@@ -335,6 +337,38 @@ fn oa_07_no_email_is_tried_while_another_for_its_recipient_waits_for_the_server(
     );
     drop(first);
     assert!(slots.shares.take_if_free(&same[1]).is_some());
+}
+
+#[test]
+fn oa_07_a_known_persons_email_does_not_wait_for_a_strangers_to_the_same_recipient() {
+    let slots = Slots::new();
+    slots.prove("a.example");
+    let strangers = due(&[("a.example", 1)]);
+    let mut own = strangers[0].clone();
+    own.is_known = true;
+    let first = slots.start(&strangers);
+    first.iter().for_each(|(_, slot)| slot.note_relay_works());
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    assert!(slots.shares.take_if_free(&strangers[0]).is_none());
+    assert!(slots.shares.take_if_free(&own).is_some());
+}
+
+#[test]
+fn oa_07_strangers_who_wait_take_no_time_from_known_people() {
+    let slots = Slots::new();
+    let person = known_at_own_domains(&slots, 0, 1).remove(0);
+    let strangers = due(&[("new1.example", 2), ("new2.example", 2)]);
+    let waits = slots.start(&strangers);
+    waits.iter().for_each(|(_, slot)| slot.note_relay_works());
+    slots.clock.advance(HOLDS_SLOT_FOR);
+    assert_eq!(waits.len(), 4, "half of the slots");
+    let patience = |email| slots.shares.take(email).patience();
+    assert_eq!(patience(&person), Some(LEAST_PATIENCE));
+    assert_eq!(
+        patience(&email("stranger@new3.example")),
+        Some(LEAST_PATIENCE_STALLING),
+        "another stranger has less"
+    );
 }
 
 #[test]
@@ -381,7 +415,7 @@ fn oa_07_first_attempts_have_less_time_while_many_wait() {
         .take(&slow)
         .record(&accepted(), Duration::from_secs(3));
     let waits = slots.start(&people[..4]);
-    slots.clock.advance(HOLDS_SLOT_FOR);
+    waits.iter().for_each(|(_, slot)| slot.note_relay_works());
     let patience = |email| slots.shares.take(email).patience();
     assert_eq!(patience(&people[4]), Some(LEAST_PATIENCE));
     assert_eq!(
@@ -389,7 +423,7 @@ fn oa_07_first_attempts_have_less_time_while_many_wait() {
         Some(Duration::from_secs(24)),
         "usual there"
     );
-    waits.iter().for_each(|(_, slot)| slot.note_relay_works());
+    slots.clock.advance(HOLDS_SLOT_FOR);
     assert_eq!(patience(&people[4]), Some(LEAST_PATIENCE_STALLING));
     assert_eq!(patience(&slow), Some(MOST_PATIENCE_CROWDED));
     drop(waits);
