@@ -68,6 +68,12 @@ impl Network {
         })
     }
 
+    /// Returns the IPv4 address, or the first address of the /64.
+    #[must_use]
+    pub const fn address(self) -> IpAddr {
+        self.0
+    }
+
     /// Returns the network and the wider prefixes around it, the narrowest first.
     pub fn prefixes(self) -> impl DoubleEndedIterator<Item = Prefix> + Clone {
         let sizes: &'static [(u8, u32)] = match self.0 {

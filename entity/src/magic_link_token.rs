@@ -19,7 +19,8 @@ pub struct Model {
     pub created_at: Time,
     /// The expiry: provisional, and extended when the mail server accepts the email.
     pub expires_at: Time,
-    /// When the mail server refused the email for good. Such a row is not valid.
+    /// When it was certain that no email brings these secrets: refused, not sent, or never meant to be. Such a
+    /// row is not valid.
     pub refused_at: Option<Time>,
 }
 

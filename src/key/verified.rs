@@ -30,7 +30,7 @@ pub(super) struct VerifiedTokens {
 #[derive(Default)]
 struct Part {
     current: HashSet<[u8; 32]>,
-    /// Those of before; a token that is seen again moves to `current`.
+    /// Those of before; a token that is seen again comes back to `current`.
     previous: HashSet<[u8; 32]>,
 }
 
@@ -43,7 +43,7 @@ impl VerifiedTokens {
             return verify();
         };
         let part = || part.lock().unwrap_or_else(PoisonError::into_inner);
-        if part().contains(&hash) {
+        if part().recall(&hash) {
             return true;
         }
         let is_good = verify();
@@ -55,7 +55,8 @@ impl VerifiedTokens {
 }
 
 impl Part {
-    fn contains(&mut self, hash: &[u8; 32]) -> bool {
+    /// Returns whether a token was seen, and keeps it for longer then.
+    fn recall(&mut self, hash: &[u8; 32]) -> bool {
         if self.current.contains(hash) {
             return true;
         }

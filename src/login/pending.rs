@@ -289,14 +289,8 @@ pub async fn find_answered(
     requester: Requester<'_>,
     now: Time,
 ) -> Result<Option<(PendingRequest, String)>, InfraError> {
-    if (tickets.peek(TicketKind::Pending, &handle.hash()).await?).is_some() {
-        return Ok(None);
-    }
-    // No request is live there, so that a claim spends nothing and returns the tombstone.
-    let claim = tickets
-        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
-        .await?;
-    let Claim::Replayed(tombstone) = claim else {
+    let handle = handle.hash();
+    let Some(tombstone) = tickets.tombstone(TicketKind::Pending, &handle).await? else {
         return Ok(None);
     };
     let (Some(pending), Some(answer)) = (parse(&tombstone, requester), answer_in(&tombstone))

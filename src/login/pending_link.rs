@@ -168,14 +168,8 @@ pub async fn find_claimed(
     requester: Requester<'_>,
     now: Time,
 ) -> Result<Option<PendingLink>, InfraError> {
-    if (tickets.peek(TicketKind::Link, &handle.hash()).await?).is_some() {
-        return Ok(None);
-    }
-    // No link is live there, so that a claim spends nothing and returns the tombstone.
-    let claim = tickets
-        .claim(TicketKind::Link, &handle.hash(), b"taken", TTL)
-        .await?;
-    let Claim::Replayed(tombstone) = claim else {
+    let handle = handle.hash();
+    let Some(tombstone) = tickets.tombstone(TicketKind::Link, &handle).await? else {
         return Ok(None);
     };
     let Ok(claimed) = serde_json::from_slice::<ClaimedLink>(&tombstone) else {

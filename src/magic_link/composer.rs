@@ -76,7 +76,7 @@ impl Composer for EmailComposer {
                     }
                 }
                 (EmailKind::SignIn, DeliveryOutcome::Refused | DeliveryOutcome::Deferred) => {
-                    token::mark_refused(tx, reference.secrets).await
+                    token::mark_not_sent(tx, reference.secrets).await
                 }
                 // In doubt, the email may have arrived: its secrets stay valid.
                 _ => Ok(()),

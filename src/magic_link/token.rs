@@ -117,7 +117,7 @@ pub async fn extend_lifetime(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<()
 
 /// Marks the secrets of an email that was certainly not sent: it does not count among the live ones
 /// (ST-11).
-pub async fn mark_refused(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
+pub async fn mark_not_sent(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
     let update = row::Entity::update_many()
         .col_expr(row::Column::RefusedAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id));

@@ -9,7 +9,8 @@ pub enum DeliveryOutcome {
     Accepted,
     /// The mail server refused it permanently (5xx).
     Refused,
-    /// Unknown: the connection broke after the message was sent.
+    /// Unknown: the connection broke, or no reply came in time, once the message had begun. It is tried again, and
+    /// both emails work.
     InDoubt,
     /// The email was certainly not sent. A later attempt may succeed.
     Deferred,

@@ -166,17 +166,12 @@ impl Tickets {
         kind: TicketKind,
         handle: &Hash,
     ) -> Result<Option<(Vec<u8>, Version)>, InfraError> {
-        let ticket = self.ticket_key(kind, handle);
-        let Some(blob) = traced("ticket peek", self.store.get(&ticket.key)).await? else {
-            return Ok(None);
-        };
-        Ok(match ticket.open(&blob) {
-            Some((TicketState::Live, value)) => Some((value, Version(version(&blob).to_vec()))),
-            _ => None,
-        })
+        let found = self.peek_state(kind, handle).await?;
+        let live = found.filter(|(state, ..)| *state == TicketState::Live);
+        Ok(live.map(|(_, value, version)| (value, version)))
     }
 
-    /// Replaces the live value, atomically, if it still has the version `seen`; its expiry stays. Otherwise
+    /// Replaces a value by a live one, atomically, if it still has the version `seen`; its expiry stays. Otherwise
     /// changes nothing and returns `false`.
     ///
     /// # Errors
@@ -236,17 +231,48 @@ impl Tickets {
         tombstone: &[u8],
         value: &[u8],
     ) -> Result<bool, InfraError> {
-        let ticket = self.ticket_key(kind, handle);
-        let Some(blob) = traced("ticket peek", self.store.get(&ticket.key)).await? else {
-            return Ok(false);
-        };
-        match ticket.open(&blob) {
-            Some((TicketState::Used, found)) if found == tombstone => {
-                let seen = Version(version(&blob).to_vec());
+        match self.peek_used(kind, handle).await? {
+            Some((found, seen)) if found == tombstone => {
                 self.replace_if(kind, handle, &seen, value).await
             }
             _ => Ok(false),
         }
+    }
+
+    /// Returns the tombstone of a ticket that was claimed.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn tombstone(
+        &self,
+        kind: TicketKind,
+        handle: &Hash,
+    ) -> Result<Option<Vec<u8>>, InfraError> {
+        let used = self.peek_used(kind, handle).await?;
+        Ok(used.map(|(tombstone, _)| tombstone))
+    }
+
+    async fn peek_used(
+        &self,
+        kind: TicketKind,
+        handle: &Hash,
+    ) -> Result<Option<(Vec<u8>, Version)>, InfraError> {
+        let found = self.peek_state(kind, handle).await?;
+        let used = found.filter(|(state, ..)| *state == TicketState::Used);
+        Ok(used.map(|(_, tombstone, version)| (tombstone, version)))
+    }
+
+    async fn peek_state(
+        &self,
+        kind: TicketKind,
+        handle: &Hash,
+    ) -> Result<Option<(TicketState, Vec<u8>, Version)>, InfraError> {
+        let ticket = self.ticket_key(kind, handle);
+        let Some(blob) = traced("ticket peek", self.store.get(&ticket.key)).await? else {
+            return Ok(None);
+        };
+        let opened = ticket.open(&blob);
+        Ok(opened.map(|(state, value)| (state, value, Version(version(&blob).to_vec()))))
     }
 
     /// Stores an identifier for `ttl`, atomically, and returns whether this is its first use and since when the
@@ -352,7 +378,7 @@ impl Tickets {
         self.store.describe()
     }
 
-    /// Returns a key.
+    /// Returns the key of an entry: its kind, and the SHA-256 of its handle as its hash tag.
     fn key(&self, kind: &str, handle: &Hash) -> String {
         let name = URL_SAFE_NO_PAD.encode(Hash::of(handle.as_bytes()).as_bytes());
         format!("{}{kind}:{{{name}}}", self.prefix)

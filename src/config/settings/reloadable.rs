@@ -237,7 +237,7 @@ pub struct Limits {
     pub resend_seconds: Vec<u64>,
     /// Emails within a flow.
     pub sends_per_flow: u32,
-    /// Wrong codes within a flow.
+    /// Tries of a code within a flow; each counts before the code is compared.
     pub tries_per_flow: u32,
     /// Wrong codes of one address over all flows whose email was sent.
     pub wrong_codes: Vec<Budget>,

@@ -1,8 +1,8 @@
 //! How a worker shares its slots among recipients, so that a mail server that hangs delays only what
 //! is addressed to it (OA-7). Everything here is in memory and belongs to one worker.
 //!
-//! A domain is *proven* while it accepted an email a short time ago, or accepted one and stalled none
-//! since; *slow* if it stalled a short time ago; and *new* otherwise. An email for a person who is
+//! A domain is *proven* while it accepted an email a short time ago, or accepted one before and stalled none
+//! lately; *slow* if it stalled a short time ago; and *new* otherwise. An email for a person who is
 //! known here (a known device requested it, or its address has an account) is worth more than one for
 //! an address that a stranger may have made up. Each tier leaves a quarter of the slots to the next:
 //!
@@ -107,7 +107,7 @@ impl Shares {
     }
 
     /// Returns how many of the free slots may be used, by the breaker of our mail server: all while
-    /// it works, none while it does not, and one for an email that probes.
+    /// it works, none while it does not, and one for an email that probes, while less than half are taken.
     pub(super) fn usable(&self, free: usize) -> usize {
         let now = self.clock.now();
         let state = self.state();
@@ -145,7 +145,7 @@ impl Shares {
         for email in left {
             if let Some(until) = round.held_until(email) {
                 choice.held.entry(until).or_default().push(email.id);
-            } else if !round.is_held(email) {
+            } else if !round.is_held(email) && !round.waits_for_recipient(email) {
                 choice.is_more_waiting = true;
             }
         }

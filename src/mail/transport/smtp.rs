@@ -40,8 +40,7 @@ use crate::{
 /// recording after the attempt have to fit in as well.
 const MAX_ATTEMPT: Duration = Duration::from_secs(35);
 
-/// How many times as long as for the recipient the server may take for the message: at least 4 s where the domain
-/// stalls, and at least 10 s elsewhere.
+/// How many times as long as for the recipient the server may take for the message.
 const MESSAGE_PATIENCE: u32 = 2;
 
 /// The longest idle time of a connection. Servers close one after some minutes; we close it first.

@@ -1,8 +1,8 @@
 //! Authorization codes: issued for an authorization request, kept sealed in the ticket store, and
 //! exchanged once for tokens (RFC 6749 §4.1.3).
 //!
-//! An exchange checks first and then claims the code by one atomic command; the rest is one
-//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). If that transaction cannot begin, the code
+//! An exchange checks client, redirect URI and verifier first and then claims the code by one atomic command; the
+//! rest is one transaction (RD-06). Such a check that fails claims and revokes nothing (TK-3). If that transaction cannot begin, the code
 //! is given back, so that a database that is away uses up no code. Where the code itself shows that
 //! the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
 //! tombstone, which distinguishes a replay from a code that never existed.
@@ -58,7 +58,7 @@ pub(crate) struct AuthorizationCode {
     /// The resources that the request named, separated by spaces.
     #[serde(rename = "resource")]
     pub(crate) resources: Option<String>,
-    /// One that was given back outlives its ticket's first expiry. None in codes of an older version.
+    /// When the code expires: the ticket of one that was given back lives longer. None in codes of an older version.
     #[serde(rename = "exp")]
     pub(crate) expires_at: Option<Time>,
     #[serde(flatten)]
@@ -70,8 +70,9 @@ struct ClaimedCode {
     code: AuthorizationCode,
     /// The audience of the tokens.
     audience: String,
-    /// As it was stored, and as it is now: to give it back.
+    /// As it was stored, to give it back.
     value: Vec<u8>,
+    /// What has replaced it.
     tombstone: Vec<u8>,
 }
 
@@ -163,8 +164,8 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     redeem(request, tx, &claimed).await
 }
 
-/// Returns the binding that a request repeats, if it is that of the code by the MAC in it, and if no
-/// other check needs the stored code: then the code can be claimed at once.
+/// Returns the binding that the request repeats, if the MAC in the code confirms it and no `resource` needs the
+/// stored code: then the code can be claimed at once.
 fn repeated_binding(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
@@ -227,12 +228,7 @@ async fn check_and_claim(
 ) -> Result<ClaimedCode, EndpointError> {
     let (app, hash) = (request.app, secret.hash());
     let Some(value) = app.tickets.peek(TicketKind::Code, &hash).await? else {
-        // No code is live there, so that a claim spends nothing and returns the tombstone.
-        let claim = app
-            .tickets
-            .claim(TicketKind::Code, &hash, b"{}", TOMBSTONE_TTL)
-            .await?;
-        if let Claim::Replayed(tombstone) = claim {
+        if let Some(tombstone) = app.tickets.tombstone(TicketKind::Code, &hash).await? {
             revoke_if_replayed(request, &tombstone).await?;
         }
         return Err(invalid_grant("not_live").into());

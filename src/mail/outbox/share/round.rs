@@ -45,7 +45,7 @@ impl<'a> Round<'a> {
         let group = Group::of(tier, recipient);
         let held = domain.in_flight_of_group(group) + self.added(email, group);
         let has_room = held < self.most_of_domain(domain, group, cap) && self.has_room(tier);
-        let must_wait = domain.is_waiting_for(recipient, self.now) || self.is_held(email);
+        let must_wait = self.waits_for_recipient(email) || self.is_held(email);
         if !has_room || must_wait {
             return false;
         }
@@ -76,6 +76,12 @@ impl<'a> Round<'a> {
                 until > self.now || self.held(email, &all) > 0
             }
         }
+    }
+
+    /// Whether an email waits until another one for its recipient ends.
+    pub(super) fn waits_for_recipient(&self, email: &DueEmail) -> bool {
+        let recipient = self.state.recipient(email);
+        self.domain(email).is_waiting_for(recipient, self.now)
     }
 
     fn domain(&self, email: &DueEmail) -> &DomainState {
