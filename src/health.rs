@@ -69,7 +69,7 @@ struct Report {
 struct TicketBytes {
     /// All entries.
     used: usize,
-    /// Those that are charged to networks and users, which make space for one another.
+    /// Those that are charged to networks, users and clients, which make space for one another.
     charged: usize,
     limit: usize,
 }

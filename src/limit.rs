@@ -123,6 +123,16 @@ pub async fn client_post(
     hit_network(tickets, "posted", caller, &limits.authorize).await
 }
 
+/// Counts a request that a public client pushes, by its network: anyone can name such a client.
+/// `Some` is a refusal with 429.
+pub async fn pushed(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, InfraError> {
+    hit_network(tickets, "pushed network", caller, &limits.authorize).await
+}
+
 /// Counts a request that stores an entry: with a known device by that, and else by its network. The
 /// two have a scope each.
 async fn hit_stored(

@@ -132,6 +132,9 @@ pub struct Client {
     /// Whether PKCE is required. Only a confidential client may switch it off (RFC 9700 §2.1.1).
     #[serde(default = "yes")]
     pub require_pkce: bool,
+    /// Whether the client must push its authorization requests (RFC 9126 §6).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     #[serde(default)]
     pub refresh_tokens: RefreshTokens,
     /// For resource servers: the audiences whose access tokens this client may introspect.

@@ -184,6 +184,7 @@ impl PageError {
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::InvalidClientRequest("client_id") => "client_unknown",
             Self::InvalidClientRequest("redirect_uri") => "redirect_uri_not_registered",
+            Self::InvalidClientRequest("request_uri") => "push_unknown_or_over",
             Self::InvalidClientRequest(_) => "client_request_invalid",
         };
         RefusalReason::new(code).about(self.parameter())

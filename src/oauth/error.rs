@@ -108,6 +108,15 @@ impl OauthError {
         }
     }
 
+    /// The same error, about a parameter of ours. The description goes on after its name.
+    #[must_use]
+    pub(crate) const fn about(self, parameter: &'static str) -> Self {
+        Self {
+            parameter: Some(parameter),
+            ..self
+        }
+    }
+
     /// The same error with another reason for the log.
     #[must_use]
     pub(crate) const fn with_reason(self, reason: &'static str) -> Self {
@@ -189,6 +198,9 @@ pub(crate) enum EndpointError {
     /// This network failed to authenticate too often; how long it must wait.
     #[error("too many failed attempts")]
     TooManyFailures(Duration),
+    /// The client or its network sent too many requests; how long it must wait.
+    #[error("too many requests")]
+    TooManyRequests(Duration),
     /// The assertion cannot be verified now; after this time the client may send a new one.
     #[error("the assertion cannot be verified now")]
     RetryLater(Duration),
@@ -209,7 +221,7 @@ impl EndpointError {
         match self {
             Self::Client(error) | Self::Challenge(error) => Some(error.code),
             Self::RetryLater(_) => Some(ErrorCode::TemporarilyUnavailable),
-            Self::TooManyFailures(_) | Self::Infra(_) => None,
+            Self::TooManyFailures(_) | Self::TooManyRequests(_) | Self::Infra(_) => None,
         }
     }
 
@@ -229,13 +241,11 @@ impl EndpointError {
             Self::TooManyFailures(wait) => {
                 let description =
                     "Too many failed attempts from this network. Wait, then try again.";
-                let body = serde_json::json!({
-                    "error": ErrorCode::TemporarilyUnavailable.name(),
-                    "error_description": description,
-                });
-                let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, &body);
-                set_retry_after(&mut response, wait);
-                RefusalReason::new("too_many_failures").attach_to(response)
+                RefusalReason::new("too_many_failures").attach_to(too_many(description, wait))
+            }
+            Self::TooManyRequests(wait) => {
+                let description = "Too many requests. Wait, then try again.";
+                RefusalReason::new("too_many_requests").attach_to(too_many(description, wait))
             }
             Self::RetryLater(wait) => {
                 let description =
@@ -254,6 +264,16 @@ impl EndpointError {
             }
         }
     }
+}
+
+fn too_many(description: &'static str, wait: Duration) -> Response {
+    let body = serde_json::json!({
+        "error": ErrorCode::TemporarilyUnavailable.name(),
+        "error_description": description,
+    });
+    let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, &body);
+    set_retry_after(&mut response, wait);
+    response
 }
 
 fn set_retry_after(response: &mut Response, wait: Duration) {

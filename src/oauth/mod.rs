@@ -19,6 +19,7 @@ pub(crate) mod grant_store;
 pub(crate) mod introspect;
 pub mod issue;
 pub mod issuer;
+pub(crate) mod par;
 pub(crate) mod posted_request;
 pub(crate) mod refresh_token;
 pub(crate) mod revoke;

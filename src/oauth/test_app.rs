@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     consent_store,
     grant_check::SignIn,
-    introspect, revoke, scope,
+    introspect, par, revoke, scope,
     token::{
         self,
         authorization_code::{AuthorizationCode, CodeTerms, issue_code},
@@ -391,6 +391,7 @@ fn routes(app: &App) -> BoxEndpoint<'static> {
             "/oauth2/userinfo",
             get(userinfo::userinfo).post(userinfo::userinfo),
         )
+        .at("/oauth2/par", post(par::push_request))
         .at("/oauth2/revoke", post(revoke::revoke))
         .at("/oauth2/introspect", post(introspect::introspect))
         .data(app.clone())

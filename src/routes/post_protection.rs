@@ -32,6 +32,7 @@ pub const POST_ROUTES: &[(&str, PostProtection)] = &[
     ("/oauth2/logout", PostProtection::CookieFree),
     ("/oauth2/logout/confirm", PostProtection::FormToken),
     ("/oauth2/token", PostProtection::CookieFree),
+    ("/oauth2/par", PostProtection::CookieFree),
     ("/oauth2/userinfo", PostProtection::CookieFree),
     ("/oauth2/revoke", PostProtection::CookieFree),
     ("/oauth2/introspect", PostProtection::CookieFree),

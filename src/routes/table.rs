@@ -9,7 +9,9 @@ use crate::{
     federation::endpoint,
     login::{resume, sign_in},
     magic_link::pages,
-    oauth::{authorize, connected, discovery, end_session, introspect, revoke, token, userinfo},
+    oauth::{
+        authorize, connected, discovery, end_session, introspect, par, revoke, token, userinfo,
+    },
     web::{
         assets,
         cors::{Origins, cors},
@@ -18,7 +20,12 @@ use crate::{
 };
 
 /// The endpoints outside `/api` that have CORS.
-const CORS: [&str; 3] = ["/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"];
+const CORS: [&str; 4] = [
+    "/oauth2/token",
+    "/oauth2/par",
+    "/oauth2/userinfo",
+    "/oauth2/revoke",
+];
 
 /// Returns whether the endpoint at a path has CORS.
 pub(super) fn has_cors(path: &str) -> bool {
@@ -198,6 +205,13 @@ fn add_client_oauth(routes: Route, origins: impl Origins + Clone + 'static) -> R
         .at(
             "/oauth2/token",
             cors(origins.clone(), allow_methods("POST", post(token::token))),
+        )
+        .at(
+            "/oauth2/par",
+            cors(
+                origins.clone(),
+                allow_methods("POST", post(par::push_request)),
+            ),
         )
         .at(
             "/oauth2/userinfo",

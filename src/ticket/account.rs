@@ -50,9 +50,9 @@ impl Pool {
 pub struct Usage {
     /// The service's own entries.
     pub own: usize,
-    /// Tickets that are charged to a network or user.
+    /// Tickets that are charged to a network, user or client.
     pub tickets: usize,
-    /// Counters that are charged to a network or user.
+    /// Counters that are charged to a network, user or client.
     pub counters: usize,
     /// The most bytes of all.
     pub limit: usize,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     network::{Network, shares},
-    secret::Mac,
+    secret::{Hash, Mac},
 };
 
 /// Who is charged for an entry.
@@ -21,6 +21,8 @@ pub enum Payer {
     Network(IpAddr),
     /// The user who is signed in: strangers on the same network take nothing from this user.
     User(Uuid),
+    /// A client that has authenticated, by the hash of its identifier.
+    Client(Hash),
 }
 
 /// The name of a group: a part of a keyed hash, in base64url.
@@ -44,6 +46,7 @@ pub(super) fn groups_of(payer: Payer, mac: &Mac) -> Groups {
     };
     match payer {
         Payer::User(id) => Arc::new([group(b"user", id.as_bytes(), 1)]),
+        Payer::Client(id) => Arc::new([group(b"client", id.as_bytes(), 1)]),
         Payer::Network(address) => Network::of(address)
             .prefixes()
             .map(|prefix| group(b"network", &prefix.to_bytes(), prefix.weight))

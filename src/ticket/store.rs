@@ -46,6 +46,11 @@ pub enum TicketKind {
     Jti,
     /// A client's posted request, until the browser's GET claims it.
     Posted,
+    /// A request that a client pushed: what it asks for (PU-1).
+    Pushed,
+    /// The answer to a pushed request: live while there is none, then a tombstone that says what it
+    /// was (PU-5).
+    PushedAnswer,
 }
 
 impl TicketKind {
@@ -59,6 +64,8 @@ impl TicketKind {
             Self::AppCode => "app-code",
             Self::Jti => "jti",
             Self::Posted => "posted",
+            Self::Pushed => "par",
+            Self::PushedAnswer => "par-used",
         }
     }
 }

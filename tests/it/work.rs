@@ -23,7 +23,11 @@ use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
-    oauth::{Attempt, signed_in, token, with_clients},
+    oauth::{
+        Attempt, leads_to_client,
+        par::{push, visit},
+        signed_in, token, with_clients,
+    },
     tap::Tap,
     test_app::{Browser, TestApp, encoded},
 };
@@ -346,6 +350,22 @@ async fn measure_sign_in_to_client(
         })
         .await;
     costs.insert("code_flow", cost);
+    let cost = stage
+        .measure(listed("push"), async || {
+            let (_, cost, seen) = stage.cost(push(&stage.app, &attempt)).await;
+            (cost, seen)
+        })
+        .await;
+    costs.insert("push", cost);
+    let cost = stage
+        .measure(listed("authorize_pushed"), async || {
+            let path = visit("web", &push(&stage.app, &attempt).await);
+            let (page, cost, seen) = stage.cost(browser.open(&path)).await;
+            assert!(leads_to_client(&page), "{}", page.summary());
+            (cost, seen)
+        })
+        .await;
+    costs.insert("authorize_pushed", cost);
 }
 
 async fn measure_tokens(

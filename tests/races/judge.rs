@@ -131,6 +131,37 @@ pub(crate) fn same_successor(families: &[Family], width: usize) -> Result<(), St
     verdict(families.len(), wrong)
 }
 
+/// Status and code of each visit of one push.
+pub(crate) type Visits = Vec<(u16, Option<String>)>;
+
+/// Of `width` visits of one push `answered` get a code, all the same one and one of their own push;
+/// all others get the page, which is a 400 (PU-6).
+pub(crate) fn one_code(pushes: &[Visits], answered: usize, width: usize) -> Result<(), String> {
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for (number, visits) in pushes.iter().enumerate() {
+        let statuses = Round::of(visits.iter().map(|(status, _)| *status), 0).answers;
+        let with_code = visits
+            .iter()
+            .filter(|(status, code)| *status == 303 && code.is_some());
+        let refused = visits
+            .iter()
+            .filter(|(status, code)| *status == 400 && code.is_none());
+        let counts = (with_code.count(), refused.count());
+        let codes: BTreeSet<&String> = visits
+            .iter()
+            .filter_map(|(_, code)| code.as_ref())
+            .collect();
+        let is_new = codes.iter().all(|code| seen.insert((*code).clone()));
+        if counts != (answered, width - answered) || codes.len() != 1 || !is_new {
+            let codes = codes.len();
+            wrong.push(format!(
+                "push {number}: {statuses:?}, {codes} codes, all new: {is_new}"
+            ));
+        }
+    }
+    verdict(pushes.len(), wrong)
+}
+
 fn verdict(judged: usize, wrong: Vec<String>) -> Result<(), String> {
     match (judged, wrong.as_slice()) {
         (0, _) => Err("no round was run".to_owned()),

@@ -7,7 +7,9 @@ use std::sync::{
 
 use crate::{
     EXCHANGES, WIDTH,
-    judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
+    judge::{
+        Family, Replay, Round, Visits, late_replay_revokes, one_code, one_winner, same_successor,
+    },
     race,
 };
 
@@ -276,6 +278,72 @@ async fn a_family_that_forks_or_survives_is_seen() {
     );
     assert!(
         same_successor(&[], EXCHANGES).is_err(),
+        "nothing proves nothing"
+    );
+}
+
+/// A service that answers a push once: `guarded` by one step, else it reads and then writes.
+async fn answer_push(guarded: bool, number: usize) -> Visits {
+    let first = Arc::new(Mutex::new(None::<String>));
+    let raced = race(EXCHANGES, |at| {
+        let first = Arc::clone(&first);
+        async move {
+            let own = format!("code {number} {at}");
+            let code = if guarded {
+                first.lock().unwrap().get_or_insert(own).clone()
+            } else {
+                let seen = first.lock().unwrap().clone();
+                pause().await;
+                let code = seen.unwrap_or(own);
+                *first.lock().unwrap() = Some(code.clone());
+                code
+            };
+            (303, Some(code))
+        }
+    })
+    .await;
+    raced.results
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_code_for_one_push_is_seen() {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for number in 0..10 {
+        good.push(answer_push(true, number).await);
+        bad.push(answer_push(false, number).await);
+    }
+    assert_eq!(one_code(&good, EXCHANGES, EXCHANGES), Ok(()));
+    assert!(one_code(&bad, EXCHANGES, EXCHANGES).is_err(), "{bad:?}");
+    let page = (400, None);
+    let answer = (303, Some("code".to_owned()));
+    let browsers = |first: &[(u16, Option<String>)]| {
+        let mut visits = vec![page.clone(); EXCHANGES - first.len()];
+        visits.extend_from_slice(first);
+        one_code(&[visits], 1, EXCHANGES)
+    };
+    assert_eq!(browsers(std::slice::from_ref(&answer)), Ok(()));
+    for (wrong, why) in [
+        (vec![], "no answer"),
+        (
+            vec![answer.clone(), answer.clone()],
+            "the code in another browser",
+        ),
+        (
+            vec![answer.clone(), (303, Some("second".to_owned()))],
+            "two codes",
+        ),
+        (vec![answer.clone(), (303, None)], "the sign-in page"),
+        (vec![answer.clone(), (503, None)], "an outage"),
+    ] {
+        assert!(browsers(&wrong).is_err(), "{why}");
+    }
+    let again = [good[0].clone(), good[0].clone()];
+    assert!(
+        one_code(&again, EXCHANGES, EXCHANGES).is_err(),
+        "the code of another push"
+    );
+    assert!(
+        one_code(&[], 1, EXCHANGES).is_err(),
         "nothing proves nothing"
     );
 }

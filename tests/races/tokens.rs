@@ -47,12 +47,12 @@ fn with_app(options: Options) -> Options {
 }
 
 /// Returns a browser with a session.
-struct Person {
+pub(crate) struct Person {
     address: String,
-    browser: Mutex<Browser>,
+    pub(crate) browser: Mutex<Browser>,
 }
 
-async fn people(stage: &Stage, name: &str, count: usize) -> Vec<Person> {
+pub(crate) async fn people(stage: &Stage, name: &str, count: usize) -> Vec<Person> {
     let one = |number: usize| async move {
         let address = format!("{name}-{number}@example.test");
         let mut browser = Browser::new(fresh_network());

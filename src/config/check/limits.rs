@@ -35,6 +35,7 @@ pub(super) fn check(settings: &Reloadable, section: &mut Section<'_>) {
         ("domain", &limits.domain),
         ("network", &limits.network),
         ("authorize", &limits.authorize),
+        ("pushed", &limits.pushed),
         ("known_device", &limits.known_device),
         ("wrong_codes", &limits.wrong_codes),
         (
@@ -92,6 +93,7 @@ fn warn_about_insecure_limits(settings: &Reloadable, section: &mut Section<'_>) 
         ("domain", &limits.domain, &default.domain),
         ("network", &limits.network, &default.network),
         ("authorize", &limits.authorize, &default.authorize),
+        ("pushed", &limits.pushed, &default.pushed),
         ("known_device", &limits.known_device, &default.known_device),
         (
             "client_failures",

@@ -229,6 +229,9 @@ pub struct Limits {
     /// sign-in or consent, sign-ins begun at a provider, forms of other sites that wait for our
     /// cookies, and refusals of signed-in users that the audit log records (`crate::limit`).
     pub authorize: Vec<Budget>,
+    /// Requests that one client with a secret or a key pushes. Those of public clients count by
+    /// network, as `authorize`.
+    pub pushed: Vec<Budget>,
     /// Emails that one browser or app requests for addresses that it signed in with before, all
     /// together. While this and three times `network` for all such devices of its network last, none of
     /// the budgets above counts.
@@ -266,6 +269,7 @@ impl Default for Limits {
             domain: budgets(&[(300, 3600), (1000, 86_400)]),
             network: budgets(&[(20, 600), (50, 3600)]),
             authorize: budgets(&[(600, 600)]),
+            pushed: budgets(&[(3000, 60)]),
             known_device: budgets(&[(10, 900), (50, 86_400)]),
             resend_seconds: vec![30, 60, 120],
             sends_per_flow: 5,

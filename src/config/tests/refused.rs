@@ -41,6 +41,7 @@ token.refresh_idle_seconds = 599
 token.refresh_absolute_seconds = 1
 limits.address = []
 limits.authorize = []
+limits.pushed = []
 limits.client_failures = []
 limits.resend_seconds = []
 limits.tries_per_flow = 0
@@ -49,7 +50,7 @@ clients = 3
 "#;
 
 /// A line of TOML, and the key at which it is refused.
-const BAD_SETTINGS_AT: [(&str, &str); 15] = [
+const BAD_SETTINGS_AT: [(&str, &str); 16] = [
     ("servers.listen = 1", "servers"),
     ("api.v2_enabled_x = true", "api.v2_enabled_x"),
     (
@@ -88,6 +89,10 @@ const BAD_SETTINGS_AT: [(&str, &str); 15] = [
     (
         "limits.authorize = [{ count = 0, seconds = 1 }]",
         "limits.authorize[0].count",
+    ),
+    (
+        "limits.pushed = [{ count = 0, seconds = 1 }]",
+        "limits.pushed[0].count",
     ),
 ];
 

@@ -10,7 +10,7 @@ use super::{
     answer::{self, Decision},
     next::{NextStep, next_step},
     request::AuthorizationRequest,
-    response::{AuthorizationResponse, Delivery},
+    response::Delivery,
     step::{self, AuthorizationStep},
 };
 use crate::{
@@ -144,7 +144,7 @@ async fn carry_out(
     let request = step::restore(&pending, context)?;
     let step = match decision {
         Decision::Allow => allow(app, context, request, current).await?,
-        Decision::Deny | Decision::Cancel => deny(app, request),
+        Decision::Deny | Decision::Cancel => deny(app, context, &request).await?,
     };
     answer::claim(app, context, handle, decision, step).await
 }
@@ -187,16 +187,18 @@ async fn allow(
     request.params.prompt.consent = false;
     match next_step(&request, Some(current), true, app.clock().now()) {
         NextStep::IssueCode(current) => {
-            let response = step::issue_code(app, context, &request, current).await?;
-            Ok(AuthorizationStep::Respond(response))
+            step::respond_with_code(app, context, &request, current).await
         }
         _ => step::proceed(app, context, request).await,
     }
 }
 
-fn deny(app: &App, request: AuthorizationRequest<'_>) -> AuthorizationStep {
-    let response = AuthorizationResponse::error(request.target, &ACCESS_DENIED, &app.public_url);
-    AuthorizationStep::Respond(response)
+async fn deny(
+    app: &App,
+    context: &RequestContext,
+    request: &AuthorizationRequest<'_>,
+) -> Result<AuthorizationStep, PageError> {
+    step::respond_with_error(app, context, request, &ACCESS_DENIED).await
 }
 
 /// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for an email.
@@ -235,11 +237,12 @@ async fn cancel_pending(
     let Some(pending) = find_open(app, context, handle).await? else {
         return answer::repeat(app, context, handle, Decision::Cancel).await;
     };
-    let step = deny(app, step::restore(&pending, context)?);
+    let request = step::restore(&pending, context)?;
     // The handle may name a copy of the request: a sign-in with another copy must not respond, too.
     if !pending::cancel_origin(&app.tickets, &pending).await? {
         return Ok(None);
     }
+    let step = deny(app, context, &request).await?;
     match answer::claim(app, context, handle, Decision::Cancel, step).await? {
         Some(step) => Ok(Some(step)),
         None => answer::repeat(app, context, handle, Decision::Cancel).await,
@@ -269,7 +272,10 @@ async fn cancel_flow(
     let is_cancelled = pending::cancel_origin(&app.tickets, &pending)
         .await
         .unwrap_or(true);
-    Ok(is_cancelled.then(|| deny(app, request)))
+    if !is_cancelled {
+        return Ok(None);
+    }
+    deny(app, context, &request).await.map(Some)
 }
 
 /// Ends a flow whose user returns to the client. Returns `false` if it ended otherwise.

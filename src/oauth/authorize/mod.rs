@@ -9,6 +9,7 @@ pub(crate) mod consent;
 pub(crate) mod name;
 pub(crate) mod next;
 pub(crate) mod parse;
+mod pushed;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod step;
@@ -17,7 +18,7 @@ mod target;
 use poem::{Body, Request, Response, handler, web::Data};
 
 use self::{
-    parse::{AuthorizationRequestError, HintVerifier, RequestEnvironment, parse},
+    parse::{AuthorizationRequestError, Channel, HintVerifier, RequestEnvironment, parse},
     response::{AuthorizationResponse, Delivery},
     step::AuthorizationStep,
 };
@@ -42,30 +43,46 @@ pub(crate) async fn authorize(Data(app): Data<&App>, request: &Request) -> Respo
     page_error::respond(app, request, async {
         let mut context = RequestContext::load(app, request, "").await?;
         let params = posted_request::load_params(app, request).await?;
-        let languages = params.first_readable("ui_locales").unwrap_or_default();
-        context.follow_client(app, languages, params.first_readable("client_id"));
-        let environment = RequestEnvironment {
-            config: &context.config,
-            hints: app,
-            now: app.clock().now(),
-        };
-        let step = match parse(&params, &environment) {
-            Ok(parsed) => {
-                NamedClient::note(request, &parsed.client.client_id);
-                step::proceed(app, &context, parsed).await?
-            }
-            Err(AuthorizationRequestError::Redirect(target, error)) => {
-                NamedClient::note(request, &target.client_id);
-                let response = AuthorizationResponse::error(*target, &error, &app.public_url);
-                AuthorizationStep::Respond(response)
-            }
-            Err(AuthorizationRequestError::NoRedirect(parameter)) => {
-                return Err(PageError::InvalidClientRequest(parameter));
-            }
+        let step = if pushed::is_pushed(&params) {
+            context.follow_client(app, "", params.first_readable("client_id"));
+            pushed::visit(app, &mut context, request, &params).await?
+        } else {
+            let languages = params.first_readable("ui_locales").unwrap_or_default();
+            context.follow_client(app, languages, params.first_readable("client_id"));
+            take_up(app, &context, request, &params).await?
         };
         Ok(step::render(&context, &step, Delivery::Redirect))
     })
     .await
+}
+
+/// Carries out the next step of a request whose parameters the browser brought.
+async fn take_up(
+    app: &App,
+    context: &RequestContext,
+    request: &Request,
+    params: &Params,
+) -> Result<AuthorizationStep, PageError> {
+    let environment = RequestEnvironment {
+        config: &context.config,
+        hints: app,
+        now: app.clock().now(),
+        channel: Channel::Browser,
+    };
+    match parse(params, &environment) {
+        Ok(parsed) => {
+            NamedClient::note(request, &parsed.client.client_id);
+            step::proceed(app, context, parsed).await
+        }
+        Err(AuthorizationRequestError::Redirect(target, error)) => {
+            NamedClient::note(request, &target.client_id);
+            let response = AuthorizationResponse::error(*target, &error, &app.public_url);
+            Ok(AuthorizationStep::Respond(response))
+        }
+        Err(AuthorizationRequestError::NoRedirect(parameter)) => {
+            Err(PageError::InvalidClientRequest(parameter))
+        }
+    }
 }
 
 /// `POST /oauth2/authorize`: a cross-site POST carries no Lax cookie, so the request continues as a

@@ -66,6 +66,9 @@ const PRINTABLE: [&str; 8] = [
 /// signs in.
 const MAX_REQUEST: usize = 8192;
 
+/// The most bytes of the `state` of a pushed request (PU-2).
+const MAX_PUSHED_STATE: usize = 2048;
+
 /// The longest `id_token_hint`: the longest of our tokens.
 pub(in crate::oauth) const MAX_HINT: usize = 8192;
 
@@ -86,6 +89,16 @@ pub(crate) struct RequestEnvironment<'a, 'h> {
     pub(crate) config: &'a Reloadable,
     pub(crate) hints: &'h dyn HintVerifier,
     pub(crate) now: Time,
+    pub(crate) channel: Channel,
+}
+
+/// How a request reaches us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// By the browser, at the authorization endpoint.
+    Browser,
+    /// Pushed by the client itself (RFC 9126).
+    Pushed,
 }
 
 /// Verifies ID tokens that we issued earlier.
@@ -110,10 +123,23 @@ pub(crate) fn parse<'a>(
     params: &Params,
     environment: &RequestEnvironment<'a, '_>,
 ) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
-    let (client, uri) = find_client(params, environment.config)?;
+    let client = find_client(params, environment.config)?;
+    parse_of_client(client, params, environment)
+}
+
+/// Parses a request of a client that is known. The parameter `client_id` is not read.
+///
+/// # Errors
+/// [`AuthorizationRequestError`].
+pub(crate) fn parse_of_client<'a>(
+    client: &'a Client,
+    params: &Params,
+    environment: &RequestEnvironment<'a, '_>,
+) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
+    let uri = read_redirect_uri(params, client)?;
     let target =
         read_target(params, client, uri).ok_or(AuthorizationRequestError::NoRedirect("state"))?;
-    let checked = check_state(params)
+    let checked = check_state(params, environment.channel)
         .and_then(|()| params.check_all(&KNOWN))
         .and_then(|()| params.check_not_repeated(&NOT_REPEATED))
         .and_then(|()| params.check_printable(&PRINTABLE));
@@ -132,25 +158,31 @@ pub(crate) fn parse<'a>(
 
 /// AZ-2, AZ-4: an unknown client and a missing, repeated or unregistered redirect URI give a page
 /// and never a redirect.
-fn find_client<'a>(
+pub(super) fn find_client<'a>(
     params: &Params,
     config: &'a Reloadable,
-) -> Result<(&'a Client, VerifiedRedirect), AuthorizationRequestError> {
-    let no_redirect = AuthorizationRequestError::NoRedirect;
-    let id = params
-        .required("client_id", 255)
-        .map_err(|_| no_redirect("client_id"))?;
-    let client = client::find(config, id).ok_or(no_redirect("client_id"))?;
-    let uri = params
-        .required("redirect_uri", 2048)
-        .map_err(|_| no_redirect("redirect_uri"))?;
-    let uri = VerifiedRedirect::check(client, uri).ok_or(no_redirect("redirect_uri"))?;
-    Ok((client, uri))
+) -> Result<&'a Client, AuthorizationRequestError> {
+    let id = params.required("client_id", 255).ok();
+    id.and_then(|id| client::find(config, id))
+        .ok_or(AuthorizationRequestError::NoRedirect("client_id"))
+}
+
+fn read_redirect_uri(
+    params: &Params,
+    client: &Client,
+) -> Result<VerifiedRedirect, AuthorizationRequestError> {
+    let uri = params.required("redirect_uri", 2048).ok();
+    uri.and_then(|uri| VerifiedRedirect::check(client, uri))
+        .ok_or(AuthorizationRequestError::NoRedirect("redirect_uri"))
 }
 
 /// RFC 6749 appendix A.5: `state` has no line breaks. A form would not return them as sent (AZ-8).
-fn check_state(params: &Params) -> Result<(), ParamError> {
-    let state = params.optional_within("state", MAX_STATE)?;
+fn check_state(params: &Params, channel: Channel) -> Result<(), ParamError> {
+    let max = match channel {
+        Channel::Browser => MAX_STATE,
+        Channel::Pushed => MAX_PUSHED_STATE,
+    };
+    let state = params.optional_within("state", max)?;
     if state.is_some_and(|state| state.contains(['\r', '\n'])) {
         return Err(ParamError::Character("state"));
     }
@@ -167,8 +199,14 @@ fn read_params(
     target: &ResponseTarget,
     environment: &RequestEnvironment<'_, '_>,
 ) -> Result<AuthorizationParams, OauthError> {
-    let RequestEnvironment { config, hints, now } = *environment;
-    check_no_request_object(params)?;
+    let RequestEnvironment {
+        config,
+        hints,
+        now,
+        channel,
+    } = *environment;
+    check_no_request_object(params, channel)?;
+    check_channel(client, channel)?;
     if params.decoded_bytes() > MAX_REQUEST {
         return Err(invalid("The request is longer than 8 KiB."));
     }
@@ -204,6 +242,7 @@ fn read_params(
         ui_locales: read_hint(params, "ui_locales", 512),
         requested_at: now,
         stale_auth_time: None,
+        push: None,
     })
 }
 
@@ -241,14 +280,28 @@ fn read_hint(params: &Params, name: &'static str, max: usize) -> String {
     value.unwrap_or_default().to_owned()
 }
 
+/// RFC 9126 §6: a client that must push its requests gets no other one answered (PU-7).
+fn check_channel(client: &Client, channel: Channel) -> Result<(), OauthError> {
+    if client.require_pushed_authorization_requests && channel == Channel::Browser {
+        let description = "The client must push its requests to /oauth2/par (RFC 9126).";
+        return Err(invalid(description).with_reason("request_not_pushed"));
+    }
+    Ok(())
+}
+
 /// OIDC Core §6: an error for request objects and request URIs is better than ignoring them
-/// (AZ-12).
-fn check_no_request_object(params: &Params) -> Result<(), OauthError> {
+/// (AZ-12). A pushed request must not have a request URI (RFC 9126 §2.1).
+fn check_no_request_object(params: &Params, channel: Channel) -> Result<(), OauthError> {
     // A parameter without a value counts as absent (RFC 6749 §3.1).
     let has_value = |name| !matches!(params.optional_within(name, usize::MAX), Ok(None));
     if has_value("request") {
         let description = "Request objects are not supported. Send the parameters themselves.";
         return Err(OauthError::new(ErrorCode::RequestNotSupported, description));
+    }
+    if has_value("request_uri") && channel == Channel::Pushed {
+        return Err(invalid(
+            "A pushed request must not have the parameter request_uri.",
+        ));
     }
     if has_value("request_uri") {
         let description = "Request URIs are not supported. Send the parameters themselves.";

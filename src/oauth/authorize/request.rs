@@ -89,6 +89,18 @@ pub(crate) struct AuthorizationParams {
     /// clocks of two machines say.
     #[serde(default, rename = "proven_before")]
     pub(crate) stale_auth_time: Option<Time>,
+    /// The push that the request comes from, if it was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<PushReference>,
+}
+
+/// Names the push that a request comes from (RFC 9126). All copies of the request have it, and only
+/// one of them is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PushReference {
+    /// The hash of the secret in the request URI.
+    pub(crate) handle: Vec<u8>,
+    pub(crate) at: Time,
 }
 
 /// `prompt` (OIDC Core §3.1.2.1).

@@ -60,7 +60,7 @@ impl AuthorizationResponse {
     }
 
     #[must_use]
-    pub(super) fn fields(&self) -> &[(String, String)] {
+    pub(in crate::oauth) fn fields(&self) -> &[(String, String)] {
         &self.fields
     }
 

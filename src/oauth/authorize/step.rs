@@ -23,6 +23,7 @@ use crate::{
         consent_store,
         error::{ErrorCode, OauthError},
         grant_check::SignIn,
+        par,
         token::{
             authorization_code::{self, AuthorizationCode, CodeTerms},
             code_secret::{CodeBinding, CodeSecret},
@@ -82,17 +83,14 @@ pub(crate) async fn proceed(
     mut request: AuthorizationRequest<'_>,
 ) -> Result<AuthorizationStep, PageError> {
     let now = app.clock().now();
+    par::answer::check_time(app, &request)?;
     let has_consent = has_consent(app, context, &request).await?;
     match next_step(&request, context.current.as_ref(), has_consent, now) {
         NextStep::IssueCode(current) => {
             session::record_use(app.db.write(), &current.session, now).await?;
-            let response = issue_code(app, context, &request, current).await?;
-            Ok(AuthorizationStep::Respond(response))
+            respond_with_code(app, context, &request, current).await
         }
-        NextStep::Refuse(error) => {
-            let response = AuthorizationResponse::error(request.target, &error, &app.public_url);
-            Ok(AuthorizationStep::Respond(response))
-        }
+        NextStep::Refuse(error) => respond_with_error(app, context, &request, &error).await,
         NextStep::AskConsent => {
             let waiting = store_pending(app, context, &request, false).await?;
             Ok(AuthorizationStep::AskConsent(waiting))
@@ -129,8 +127,33 @@ const TOO_MANY_CODES: OauthError = OauthError::new(
     "This session has requested too many codes. Try again in a minute.",
 );
 
+/// Answers a request by a code.
+pub(super) async fn respond_with_code(
+    app: &App,
+    context: &RequestContext,
+    request: &AuthorizationRequest<'_>,
+    current: &CurrentSession,
+) -> Result<AuthorizationStep, PageError> {
+    let response = issue_code(app, context, request, current).await?;
+    // PU-5: after the code is stored, so that the answer to a push never names one that is not.
+    let response = par::answer::settle(app, context, request, response).await?;
+    Ok(AuthorizationStep::Respond(response))
+}
+
+/// Answers a request by an error.
+pub(super) async fn respond_with_error(
+    app: &App,
+    context: &RequestContext,
+    request: &AuthorizationRequest<'_>,
+    error: &OauthError,
+) -> Result<AuthorizationStep, PageError> {
+    let response = AuthorizationResponse::error(request.target.clone(), error, &app.public_url);
+    let response = par::answer::settle(app, context, request, response).await?;
+    Ok(AuthorizationStep::Respond(response))
+}
+
 /// Issues a code for the request, within the budget of the session (OA-8).
-pub(crate) async fn issue_code(
+async fn issue_code(
     app: &App,
     context: &RequestContext,
     request: &AuthorizationRequest<'_>,

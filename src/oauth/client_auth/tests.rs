@@ -170,7 +170,7 @@ async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_
         (wrong.status, &wrong.body, &wrong.headers),
         (unknown.status, &unknown.body, &unknown.headers)
     );
-    for path in ["/oauth2/revoke", "/oauth2/introspect"] {
+    for path in ["/oauth2/revoke", "/oauth2/introspect", "/oauth2/par"] {
         let response = test_app
             .post(path, Some(("basic", "wrong")), &[("token", "x")])
             .await;

@@ -35,6 +35,8 @@ pub(super) struct Instruments {
     pub(super) limited: Counter<u64>,
     pub(super) tokens: Counter<u64>,
     pub(super) tokens_refused: Counter<u64>,
+    pub(super) pushed: Counter<u64>,
+    pub(super) push_refused: Counter<u64>,
     pub(super) key_age: Gauge<f64>,
     pub(super) memory: Gauge<u64>,
     pub(super) sign_in: SignIn,
@@ -138,6 +140,14 @@ impl Instruments {
             ),
             tokens_refused: make
                 .counter("entree_tokens_refused", "Refused token requests, by error."),
+            pushed: make.counter(
+                "entree_requests_pushed",
+                "Pushed authorization requests, by client.",
+            ),
+            push_refused: make.counter(
+                "entree_requests_push_refused",
+                "Refused pushes of authorization requests, by error.",
+            ),
             key_age: make.seconds(
                 "entree_key_age_seconds",
                 "For how long the active key has been signing, by algorithm.",

@@ -21,7 +21,7 @@ use instruments::Instruments;
 pub(super) use instruments::resource;
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 35] = [
+pub const NAMES: [&str; 37] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -37,6 +37,8 @@ pub const NAMES: [&str; 35] = [
     "entree_mail_try_duration_seconds",
     "entree_outbox_mails",
     "entree_outbox_oldest_seconds",
+    "entree_requests_push_refused_total",
+    "entree_requests_pushed_total",
     "entree_sign_in_consume_seconds",
     "entree_sign_in_consumed_total",
     "entree_sign_in_mailed_total",
@@ -249,6 +251,18 @@ pub fn tokens_refused(error: &'static str) {
     instruments()
         .tokens_refused
         .add(1, &[label("error", error)]);
+}
+
+/// Counts an authorization request that a client pushed.
+pub fn pushed(client: &str) {
+    let client = KeyValue::new("client", client.to_owned());
+    instruments().pushed.add(1, &[client]);
+}
+
+/// Counts a refused push by its error.
+pub fn push_refused(error: &'static str) {
+    let error = label("error", error);
+    instruments().push_refused.add(1, &[error]);
 }
 
 /// Counts a sign-in that begins at an upstream provider. `provider` is its id in the configuration.

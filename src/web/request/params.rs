@@ -229,6 +229,13 @@ impl Params {
         self.0.iter().map(bytes_of).sum()
     }
 
+    /// Returns the parameters without those of these names.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let is_kept = |(name, _): &&(String, Value)| !names.contains(&name.as_str());
+        Self(self.0.iter().filter(is_kept).cloned().collect())
+    }
+
     /// Returns whether `name` was sent, empty or not.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

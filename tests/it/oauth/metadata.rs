@@ -18,7 +18,8 @@ const METADATA: [&str; 2] = [
 ];
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9207 §3 or the IANA registry know.
+/// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9126 §5, RFC 9207 §3 or the IANA
+/// registry know.
 const REGISTERED: &[&str] = &[
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
@@ -29,6 +30,8 @@ const REGISTERED: &[&str] = &[
     "revocation_endpoint",
     "revocation_endpoint_auth_methods_supported",
     "end_session_endpoint",
+    "pushed_authorization_request_endpoint",
+    "require_pushed_authorization_requests",
     "issuer",
     "authorization_endpoint",
     "token_endpoint",
@@ -227,9 +230,8 @@ async fn di_7_only_registered_members_of_the_right_type() {
             REGISTERED.contains(&name.as_str()),
             "{name} is not a registered member"
         );
-        if name.ends_with("_supported")
-            && (name.starts_with("request_") || name.contains("_parameter_"))
-        {
+        let is_flag = name.starts_with("request_") || name.contains("_parameter_");
+        if name.starts_with("require_") || name.ends_with("_supported") && is_flag {
             assert!(value.is_boolean(), "{name}: {value}");
         } else if name.ends_with("_supported") {
             let list = strings(&document, name);

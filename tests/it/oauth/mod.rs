@@ -9,6 +9,7 @@ mod flood;
 mod interop;
 mod look;
 mod metadata;
+pub(crate) mod par;
 mod prompt;
 mod rows;
 mod sign_out;

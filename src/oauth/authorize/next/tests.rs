@@ -81,6 +81,7 @@ fn params(prompt: Prompt) -> AuthorizationParams {
         acr: Vec::new(),
         acr_values: String::new(),
         stale_auth_time: None,
+        push: None,
         prompt,
         max_age: None,
         login_hint: String::new(),

@@ -57,10 +57,19 @@ fn parse_with<'a>(
     params: &Params,
     config: &'a Reloadable,
 ) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
+    parse_over(Channel::Browser, params, config)
+}
+
+fn parse_over<'a>(
+    channel: Channel,
+    params: &Params,
+    config: &'a Reloadable,
+) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
     let environment = RequestEnvironment {
         config,
         hints: &FakeHints,
         now: NOW,
+        channel,
     };
     parse(params, &environment)
 }
@@ -769,4 +778,59 @@ fn cw_05_a_stored_request_is_compared_with_the_current_registration() {
     };
     assert!(AuthorizationRequest::restore(moved, config()).is_none());
     assert!(AuthorizationRequest::restore(params, &Reloadable::default()).is_none());
+}
+
+#[test]
+fn pu_2_a_pushed_request_names_no_request_uri_and_its_state_is_shorter() {
+    let over = |channel, with: &[(&'static str, &str)]| {
+        let params = encoded(
+            BASE.into_iter()
+                .filter(|(name, _)| *name != "state")
+                .chain(with.iter().copied()),
+        );
+        outcome(&parse_over(channel, &params, config()))
+    };
+    let (longest, longer) = ("s".repeat(2048), "s".repeat(2049));
+    for (with, pushed, plain) in [
+        (&[][..], "ok", "ok"),
+        (&[("state", &*longest)], "ok", "ok"),
+        (&[("state", &*longer)], "invalid_request", "ok"),
+        (
+            &[("request_uri", "https://app.example/r")],
+            "invalid_request",
+            "request_uri_not_supported",
+        ),
+        (
+            &[("request_uri", "urn:ietf:params:oauth:request_uri:x")],
+            "invalid_request",
+            "request_uri_not_supported",
+        ),
+        (&[("request_uri", "")], "ok", "ok"),
+        (
+            &[("request", "e30.e30.")],
+            "request_not_supported",
+            "request_not_supported",
+        ),
+        (
+            &[("response_type", "code id_token")],
+            "invalid_request",
+            "invalid_request",
+        ),
+    ] {
+        assert_eq!(over(Channel::Pushed, with), pushed, "{with:?}");
+        assert_eq!(over(Channel::Browser, with), plain, "{with:?}");
+    }
+}
+
+#[test]
+fn pu_7_a_client_that_must_push_gets_no_plain_request_answered() {
+    let mut config = config().clone();
+    config.clients[0].require_pushed_authorization_requests = true;
+    let params = encoded(BASE);
+    let plain = parse_over(Channel::Browser, &params, &config);
+    assert_eq!(outcome(&plain), "invalid_request");
+    assert_eq!(
+        outcome(&parse_over(Channel::Pushed, &params, &config)),
+        "ok"
+    );
 }

@@ -258,6 +258,7 @@ async fn ca_8_ca_9_each_claim_is_checked() {
         ("aud", json!([ISSUER, "https://other.example"]), false),
         ("aud", json!(format!("{ISSUER}/")), false),
         ("aud", json!(format!("{ISSUER}/oauth2/revoke")), false),
+        ("aud", json!(format!("{ISSUER}/oauth2/par")), false),
         ("aud", json!("https://other.example"), false),
         ("aud", Value::Null, false),
         ("iss", json!("web"), false),
@@ -293,6 +294,31 @@ async fn ca_8_ca_9_each_claim_is_checked() {
                 "ca_4 {name} {value}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn pu_1_an_assertion_authenticates_a_push_for_the_issuer_and_not_for_the_endpoint() {
+    let key = ClientKey::generate();
+    let test_app = start(&key).await;
+    let request = [
+        ("response_type", "code"),
+        ("redirect_uri", "https://app.example/cb"),
+        ("scope", "openid"),
+    ];
+    for (audience, is_right) in [
+        (ISSUER.to_owned(), true),
+        (format!("{ISSUER}/oauth2/token"), true),
+        (format!("{ISSUER}/oauth2/par"), false),
+    ] {
+        let claims = with(claims(&test_app), "aud", audience.as_str().into());
+        let assertion = key.sign(&claims);
+        let pushed = post(&test_app, "/oauth2/par", &assertion, &request).await;
+        let expected = if is_right { (201, "") } else { INVALID_CLIENT };
+        assert_eq!(pushed.error(), expected, "{audience}");
+        // Each assertion counts once, at whatever endpoint.
+        let again = post(&test_app, "/oauth2/par", &assertion, &request).await;
+        assert_eq!(again.error(), INVALID_CLIENT, "{audience}");
     }
 }
 

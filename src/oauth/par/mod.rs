@@ -1,0 +1,91 @@
+//! `/oauth2/par` (RFC 9126): a client sends its authorization request itself, and the browser brings
+//! a reference to it.
+//!
+//! The endpoint authenticates the client as the token endpoint does, and refuses what the
+//! authorization endpoint would refuse before it knows the user, by the same function. `push` keeps
+//! the request, `authorize::pushed` visits it, and `answer` decides which visit is answered.
+
+pub(crate) mod answer;
+pub(crate) mod push;
+
+use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+use serde_json::{Value, json};
+
+use super::{
+    authorize::{
+        parse::{AuthorizationRequestError, Channel, RequestEnvironment, parse_of_client},
+        request::AuthorizationParams,
+    },
+    client_auth::{TokenRequest, authenticate_client},
+    error::{EndpointError, ErrorCode, OauthError, json_response},
+};
+use crate::{
+    app::App,
+    telemetry::metrics,
+    web::{caller::Caller, params::Params},
+};
+
+/// The parameters that authenticate the client. They are no part of the request: they do not count
+/// among its bytes, and nothing keeps them.
+const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
+
+/// `POST /oauth2/par`.
+#[handler]
+pub(crate) async fn push_request(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    let caller = Caller::from_request(request);
+    match accept(app, request, body, &caller).await {
+        Ok(pushed) => json_response(StatusCode::CREATED, &pushed),
+        Err(error) => {
+            if let Some(code) = error.code() {
+                metrics::push_refused(code.name());
+            }
+            error.into_response(&caller)
+        }
+    }
+}
+
+async fn accept(
+    app: &App,
+    request: &Request,
+    body: Body,
+    caller: &Caller,
+) -> Result<Value, EndpointError> {
+    let params = Params::read_form(request, body).await?;
+    params.check_all(&["client_id"])?;
+    params.check_all(&CREDENTIALS)?;
+    let config = app.config.get();
+    let request = authenticate_client(app, &config, request, &params, caller).await?;
+    let pushed = read_request(&request)?;
+    let request_uri = push::store(&request, pushed).await?;
+    metrics::pushed(&request.client.client_id);
+    Ok(json!({
+        "request_uri": request_uri,
+        "expires_in": push::VISIT_TTL.as_secs(),
+    }))
+}
+
+/// RFC 9126 §2.1: the request is checked as at the authorization endpoint. There is no browser, so
+/// that every error is a response to the client (§2.3).
+fn read_request(request: &TokenRequest<'_>) -> Result<AuthorizationParams, OauthError> {
+    let environment = RequestEnvironment {
+        config: request.config,
+        hints: request.app,
+        now: request.app.clock().now(),
+        channel: Channel::Pushed,
+    };
+    let params = request.params.without(&CREDENTIALS);
+    match parse_of_client(request.client, &params, &environment) {
+        Ok(parsed) => Ok(parsed.params),
+        Err(AuthorizationRequestError::Redirect(_, error)) => Err(error),
+        Err(AuthorizationRequestError::NoRedirect(parameter)) => {
+            let description = match parameter {
+                "redirect_uri" => "must be sent once and be registered for the client.",
+                _ => "is not percent-encoded UTF-8.",
+            };
+            Err(OauthError::new(ErrorCode::InvalidRequest, description).about(parameter))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
