@@ -90,6 +90,49 @@ async fn posted(stage: &Stage, loot: &mut Loot, browser: &mut Browser) -> (Clien
     (client, code)
 }
 
+/// A pushed request, its reference at another client's visit, and its own visit up to the sign-in
+/// page.
+async fn pushed(stage: &Stage, loot: &mut Loot) {
+    let client = Client::new(&stage.service.url, POST.0, CALLBACK);
+    let challenge = client.challenge();
+    loot.note("state", &client.state);
+    loot.note("nonce", &client.nonce);
+    let form = |secret: &'static str| {
+        [
+            ("client_id", POST.0),
+            ("client_secret", secret),
+            ("response_type", "code"),
+            ("redirect_uri", CALLBACK),
+            ("scope", "openid"),
+            ("state", client.state.as_str()),
+            ("nonce", client.nonce.as_str()),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ]
+    };
+    let (status, body) = post(stage, "/oauth2/par", None, &form(BASIC.1)).await;
+    loot.error(
+        "a push with another client's secret",
+        status,
+        &body.to_string(),
+    );
+    let (status, body) = post(stage, "/oauth2/par", None, &form(POST.1)).await;
+    assert_eq!(status, 201, "{body}");
+    let uri = body["request_uri"].as_str().unwrap();
+    loot.note("request URI", uri.rsplit(':').next().unwrap());
+    let visit = |client: &str| {
+        let query = [("client_id", client), ("request_uri", uri)];
+        url::Url::parse_with_params(&stage.service.at("/oauth2/authorize"), query).unwrap()
+    };
+    let mut browser = Browser::new(fresh_network());
+    let page = browser.open(visit(BASIC.0).as_str()).await;
+    loot.error_page("a visit for another client", &page);
+    let login = browser.open(visit(POST.0).as_str()).await;
+    let login = browser.settle(login).await;
+    assert!(login.has("form#sign-in"), "{}", login.summary());
+    loot.look(&browser, &login);
+}
+
 fn note_tokens(loot: &mut Loot, tokens: &Value) {
     for (name, what) in [("access_token", "access token"), ("id_token", "ID token")] {
         if let Some(token) = tokens[name].as_str() {
@@ -118,6 +161,7 @@ pub(super) async fn by_software(
             &STANDARD.encode(format!("{id}:{secret}")),
         );
     }
+    pushed(stage, loot).await;
     let (client, code) = posted(stage, loot, browser).await;
     let exchange = [
         ("grant_type", "authorization_code"),
