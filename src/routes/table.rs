@@ -105,8 +105,8 @@ fn add_federation(routes: Route) -> Route {
             "/upstream/:provider/callback",
             allow_methods(
                 "GET, HEAD, POST",
-                // The handler itself must see HEAD to refuse it; the framework would otherwise turn it
-                // into a GET, which uses the flow up (CB-01).
+                // The handler itself must see HEAD to refuse it. Otherwise the framework would turn it into a
+                // GET, which uses the flow up (CB-01).
                 get(endpoint::callback::get)
                     .head(endpoint::callback::get)
                     .post(endpoint::callback::post),

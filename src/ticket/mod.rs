@@ -13,6 +13,7 @@
 mod account;
 #[cfg(test)]
 mod conformance;
+mod key;
 mod memory;
 mod payer;
 mod redis;
@@ -23,12 +24,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::{
     clock::{Clock, Time},
     error::InfraError,
-    secret::{Hash, Mac, MasterKeys, Sealer},
+    secret::{Hash, Mac, MasterKeys},
     telemetry::{metrics, trace::Span},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use account::Usage;
+use key::TicketKey;
 pub use payer::Payer;
 use payer::{Groups, groups_of};
 pub use redis::StoreTls;
@@ -397,41 +399,6 @@ impl Tickets {
             handle: *handle,
             seal: &self.seal,
         }
-    }
-}
-
-/// The key of one ticket, and what encrypts its value.
-struct TicketKey<'a> {
-    key: String,
-    handle: Hash,
-    seal: &'a Mac,
-}
-
-impl TicketKey<'_> {
-    fn context(&self, state: TicketState) -> Vec<u8> {
-        [self.key.as_bytes(), &[state.byte()]].concat()
-    }
-
-    /// Returns the state, then the value under AES-256-GCM. The encryption key is made of the master key and the
-    /// handle, which the store has not seen.
-    fn seal(&self, state: TicketState, value: &[u8]) -> Vec<u8> {
-        let sealer = Sealer::with_key(*self.seal.tag(&[self.handle.as_bytes()]).as_bytes());
-        let mut blob = vec![state.byte()];
-        blob.extend(sealer.seal(&self.context(state), value));
-        blob
-    }
-
-    fn open(&self, blob: &[u8]) -> Option<(TicketState, Vec<u8>)> {
-        let (&first, sealed) = blob.split_first()?;
-        let state = [TicketState::Live, TicketState::Used]
-            .into_iter()
-            .find(|state| state.byte() == first)?;
-        let context = self.context(state);
-        let value = self
-            .seal
-            .tags(&[self.handle.as_bytes()])
-            .find_map(|key| Sealer::with_key(*key.as_bytes()).open(&context, sealed))?;
-        Some((state, value.to_vec()))
     }
 }
 
