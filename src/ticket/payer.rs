@@ -31,6 +31,9 @@ pub(super) type GroupName = [u8; 12];
 /// A set of entries that are charged together: those of one user, one network or one wider prefix.
 pub(super) type Group = shares::Group<GroupName>;
 
+/// How many networks' worth a client may hold.
+const CLIENT_SHARE: u32 = 64;
+
 /// The groups of one payer, the narrowest first. Without any, the entry is the service's own and is
 /// never dropped.
 pub(super) type Groups = Arc<[Group]>;
@@ -46,7 +49,8 @@ pub(super) fn groups_of(payer: Payer, mac: &Mac) -> Groups {
     };
     match payer {
         Payer::User(id) => Arc::new([group(b"user", id.as_bytes(), 1)]),
-        Payer::Client(id) => Arc::new([group(b"client", id.as_bytes(), 1)]),
+        // All users of a client together must not weigh as one network of an attacker.
+        Payer::Client(id) => Arc::new([group(b"client", id.as_bytes(), CLIENT_SHARE)]),
         Payer::Network(address) => Network::of(address)
             .prefixes()
             .map(|prefix| group(b"network", &prefix.to_bytes(), prefix.weight))

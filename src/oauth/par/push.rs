@@ -183,11 +183,8 @@ pub(super) async fn find_state(
     if tickets.peek(kind, &handle).await?.is_some() {
         return Ok(PushState::Open);
     }
-    // Nothing is live there, so that a claim spends nothing and returns the tombstone.
-    Ok(match tickets.claim(kind, &handle, &[], ANSWER_TTL).await? {
-        Claim::Replayed(tombstone) => read_answer(&tombstone),
-        Claim::Fresh(_) | Claim::Gone => PushState::Gone,
-    })
+    let tombstone = tickets.tombstone(kind, &handle).await?;
+    Ok(tombstone.map_or(PushState::Gone, |tombstone| read_answer(&tombstone)))
 }
 
 /// Claims a push for its first answer. Returns where the push stood before: `Open` if this is the

@@ -138,7 +138,12 @@ pub(crate) async fn is_live(app: &App, code: &str) -> Result<bool, InfraError> {
         return Ok(false);
     };
     let found = app.tickets.peek(TicketKind::Code, &code.hash()).await?;
-    Ok(found.is_some())
+    let code = found.as_deref().map(read_code).transpose();
+    // The ticket of one that was given back outlives it.
+    Ok(code
+        .ok()
+        .flatten()
+        .is_some_and(|code| !has_expired(app, &code)))
 }
 
 /// Issues tokens for a code.
@@ -257,6 +262,10 @@ fn read_code(value: &[u8]) -> Result<AuthorizationCode, OauthError> {
     serde_json::from_slice(value).map_err(|_| invalid_grant("unreadable"))
 }
 
+fn has_expired(app: &App, code: &AuthorizationCode) -> bool {
+    code.expires_at.is_some_and(|at| app.clock().now() >= at)
+}
+
 /// Checks that a request may redeem a code, and returns the audience of the tokens.
 fn check_code(
     request: &TokenRequest<'_>,
@@ -269,8 +278,7 @@ fn check_code(
         ..
     } = *request;
     check_binding(request, &code.binding)?;
-    let now = app.clock().now();
-    if code.expires_at.is_some_and(|at| now >= at) {
+    if has_expired(app, code) {
         return Err(invalid_grant("not_live").into());
     }
     // An operator may have taken the redirect URI from the client because codes went to someone
@@ -328,10 +336,8 @@ async fn claim_code(app: &App, hash: &Hash, tombstone: &[u8]) -> Result<Claim, I
 /// Makes a claimed code live again, for which nothing has been written: the client tries again later. If the ticket
 /// store is away as well, the code stays used.
 async fn give_back(app: &App, secret: &CodeSecret, claimed: &ClaimedCode) {
-    let (hash, tickets) = (secret.hash(), &app.tickets);
-    let ClaimedCode {
-        value, tombstone, ..
-    } = claimed;
+    let (hash, value, tombstone) = (secret.hash(), &claimed.value, &claimed.tombstone);
+    let tickets = &app.tickets;
     let given = tickets.give_back(TicketKind::Code, &hash, tombstone, value);
     if let Err(error) = given.await {
         tracing::warn!(cause = %error, "a code stays used for which no tokens were issued");

@@ -784,7 +784,7 @@ async fn pu_9_a_client_that_pushes_without_end_takes_no_others_space() {
     let test_app = TestApp::embedded().await;
     prepare(&test_app);
     test_app.configure(|config| config.limits.pushed = config.limits.session_codes.clone());
-    let service = with_store(&test_app, 200_000);
+    let service = with_store(&test_app, 600_000);
     let mine = push(&service, &Attempt::new()).await;
     let big = Attempt::new()
         .with("client_id", "kept")
