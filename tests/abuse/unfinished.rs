@@ -195,8 +195,9 @@ pub(crate) fn bounds(networks: usize, each: usize) -> Bounds {
         networks,
         requests: networks * each * 16,
         ways,
-        // A service at rest, the budget of 64 MiB with a quarter more, and 64 KiB for each connection.
-        peak_mib: 150 + u64::try_from(networks * each / 16).expect("a small number"),
+        // A service at rest, the budget of 64 MiB with a half more for what the allocator keeps for some seconds, and
+        // 64 KiB for each connection.
+        peak_mib: 166 + u64::try_from(networks * each / 16).expect("a small number"),
         left: i64::MAX,
     }
 }
