@@ -150,6 +150,18 @@ mod tests {
         assert_eq!(looks(one.chain(2..3)).await, waiting * LOOKS + 51 - waiting);
     }
 
+    #[test]
+    fn st_04_the_addresses_of_an_ipv6_network_are_one() {
+        let waiting = Waiting::new();
+        let enter = |address: &str| waiting.enter(Payer::Network(address.parse().unwrap()));
+        let _first = enter("2001:db8::1").unwrap();
+        let second = enter("2001:db8::2").unwrap();
+        assert!(enter("2001:db8::3").is_none());
+        assert!(enter("2001:db8:0:1::1").is_some());
+        drop(second);
+        assert!(enter("2001:db8::3").is_some());
+    }
+
     #[tokio::test]
     async fn st_04_a_second_answer_ends_its_wait_with_what_it_finds() {
         let waiting = Waiting::new();

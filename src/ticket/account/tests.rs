@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{Account, Charge, Full, Pool};
 use crate::{
-    secret::MasterKeys,
+    secret::{Hash, MasterKeys},
     ticket::payer::{Groups, Payer, groups_of},
 };
 
@@ -86,6 +86,40 @@ fn oa_4_the_oldest_entry_of_the_largest_network_makes_space() {
         "it makes space for itself"
     );
     assert_eq!(store.account.usage().tickets, 4_000);
+}
+
+fn client(id: &[u8]) -> Groups {
+    let mac = MasterKeys::new([7; 32], []).mac("test");
+    groups_of(Payer::Client(Hash::of(id)), &mac)
+}
+
+#[test]
+fn pu_9_all_users_of_a_client_weigh_as_64_networks_and_it_still_makes_space_for_itself() {
+    let mut store = Store::new(2 * 70 * 100);
+    for at in 0..40 {
+        let key = format!("push {at}");
+        store
+            .put(&key, Pool::Tickets, 100, &client(b"shop"))
+            .unwrap();
+    }
+    for at in 0..60 {
+        let (key, from) = (format!("attack {at}"), format!("10.{}.0.1", at % 10));
+        store
+            .put(&key, Pool::Tickets, 100, &network(&from))
+            .unwrap();
+    }
+    assert_eq!(store.dropped.len(), 30);
+    assert!(store.dropped.iter().all(|key| key.starts_with("attack")));
+    let mut store = Store::new(2 * 70 * 100);
+    let other = client(b"other");
+    store.put("other", Pool::Tickets, 100, &other).unwrap();
+    for at in 0..100 {
+        let key = format!("push {at}");
+        store
+            .put(&key, Pool::Tickets, 100, &client(b"shop"))
+            .unwrap();
+    }
+    assert!(store.dropped.iter().all(|key| key.starts_with("push")));
 }
 
 #[test]
