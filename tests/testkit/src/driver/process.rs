@@ -128,7 +128,12 @@ mod tests {
     fn this_process_uses_time_and_memory() {
         let pid = std::process::id();
         assert!(resident_kib(pid) > 100 && peak_kib(pid) >= resident_kib(pid) / 2);
+        while own_cpu() == Duration::ZERO {
+            std::hint::spin_loop();
+        }
+        // Other tests of this process use time meanwhile, so the tree is read second and may only be larger.
+        let before = own_cpu();
         let name = "server";
-        assert!(cpu_of(&[Watched { name, root: pid }])[0] >= own_cpu() / 2);
+        assert!(cpu_of(&[Watched { name, root: pid }])[0] >= before);
     }
 }
