@@ -114,7 +114,7 @@ func run(a Attack, bin, backend string, scale float64, outDir string, sink *Sink
 		return
 	}
 	time.Sleep(500 * time.Millisecond)
-	if backend == "pg" && strings.HasPrefix(a.Name, "assertions") && small == 0 {
+	if strings.HasPrefix(a.Name, "assertions") && small == 0 {
 		time.Sleep(time.Until(w.started.Add(62 * time.Second)))
 	}
 	row := Row{Attack: a.Name, Rule: a.Rule, Backend: backend}
