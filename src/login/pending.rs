@@ -310,13 +310,36 @@ fn answer_in(tombstone: &[u8]) -> Option<Answer> {
 /// if another sign-in claimed it first. An expired handle blocks no one: then the sign-in's own
 /// claim decides alone.
 pub async fn claim_origin(tickets: &Tickets, pending: &PendingRequest) -> Result<bool, InfraError> {
+    Ok(claim_as(tickets, pending, TAKEN).await?.is_none())
+}
+
+/// Claims the client's request for a flow. Returns `true` also if this flow has claimed it before: what came after
+/// that may have failed, and the flow's own claim decides.
+pub async fn claim_origin_for(
+    tickets: &Tickets,
+    pending: &PendingRequest,
+    flow: Uuid,
+) -> Result<bool, InfraError> {
+    let earlier = claim_as(tickets, pending, flow.as_bytes()).await?;
+    Ok(earlier.is_none_or(|claimant| claimant == flow.as_bytes()))
+}
+
+/// Claims the client's request, and returns what claimed it earlier, if anything did.
+async fn claim_as(
+    tickets: &Tickets,
+    pending: &PendingRequest,
+    claimant: &[u8],
+) -> Result<Option<Vec<u8>>, InfraError> {
     let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
-        return Ok(true);
+        return Ok(None);
     };
     let claim = tickets
-        .claim(TicketKind::Pending, &origin, TAKEN, TTL)
+        .claim(TicketKind::Pending, &origin, claimant, TTL)
         .await?;
-    Ok(!matches!(claim, Claim::Replayed(_)))
+    Ok(match claim {
+        Claim::Fresh(_) | Claim::Gone => None,
+        Claim::Replayed(tombstone) => Some(tombstone),
+    })
 }
 
 /// Spends a handle without use of its request.

@@ -179,13 +179,15 @@ async fn claim_request(
     let pending = pending_request_in(flow)?.ok_or(PageError::SignInExpired)?;
     context.check_store_budget(app).await?;
     // Store first: an unused handle is worth nothing, but a claim without a store would lose the
-    // request.
+    // request. The claim of the flow comes last: if a step before it fails, the same address works again.
     let resume_path = pending.resumed_by.resume_path();
     let txn = store_request(app, context, &pending).await?;
+    if !pending::claim_origin_for(&app.tickets, &pending, flow.id).await? {
+        return Ok(None);
+    }
     let tx = app.db.begin().await?;
     let claimed = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
-    let claimed = claimed && pending::claim_origin(&app.tickets, &pending).await?;
     Ok(claimed.then(|| format!("{resume_path}?{txn}")))
 }
 

@@ -50,3 +50,24 @@ fn oa_4_a_request_is_stored_once_without_json_in_json() {
     assert_eq!(from_bytes(&older).unwrap().pending, read.pending);
     assert!(from_bytes(b"{}").is_none());
 }
+
+/// ST-04: a flow whose own claim failed after it had claimed the client's request claims it again, and no other
+/// sign-in does.
+#[tokio::test]
+async fn st_04_a_flow_claims_its_clients_request_again() {
+    let keys = crate::secret::MasterKeys::new([7; 32], []);
+    let tickets = Tickets::memory(1 << 20, crate::clock::Clock::default(), &keys);
+    let browser = Hash::of(b"browser");
+    let mut pending = stored("{}").pending;
+    let handle = store(&tickets, browser, None, &pending).await.unwrap();
+    pending.remember_origin(&handle);
+    let (flow, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    for _ in 0..2 {
+        let claimed = claim_origin_for(&tickets, &pending, flow).await;
+        assert!(claimed.unwrap());
+    }
+    let by_other = claim_origin_for(&tickets, &pending, other).await;
+    assert!(!by_other.unwrap());
+    assert!(!claim_origin(&tickets, &pending).await.unwrap());
+    assert!(!cancel_origin(&tickets, &pending).await.unwrap());
+}
