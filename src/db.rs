@@ -9,6 +9,8 @@ mod deferred;
 mod file;
 mod group;
 pub mod joined;
+mod lookup;
+mod observation;
 mod options;
 mod pool;
 mod pooler;
@@ -30,10 +32,12 @@ use uuid::Uuid;
 
 use condemned::Condemned;
 use group::{Bounds, Writer};
+use observation::observe;
 use sent::SentCounter;
 
 pub use condemned::accepts_writes;
 pub use deferred::Write;
+pub use lookup::{FindRow, Lookup};
 pub use pool::Pool;
 pub use schema::known_migrations;
 pub use sent::Sent;
@@ -44,7 +48,7 @@ use crate::{
     clock::{Clock, Time},
     error::InfraError,
     secret,
-    telemetry::{metrics, trace},
+    telemetry::metrics,
 };
 
 /// The `application_name` of connections that a command opens, by which PostgreSQL shows what uses a
@@ -66,6 +70,7 @@ pub fn as_command(url: &str) -> String {
 pub struct Db {
     write: Pool,
     read: Pool,
+    lookup: Lookup,
     clock: Clock,
 }
 
@@ -181,7 +186,16 @@ impl Db {
             let writer = Writer::new(write.clone(), sent.clone(), Bounds::default());
             let write = pool(write, Some(writer));
             let read = pool(open(max_connections.clamp(1, 8)).await?, None);
-            return Ok(Self { write, read, clock });
+            let lookup = Lookup {
+                pool: read.clone(),
+                readers: Some(path.into()),
+            };
+            return Ok(Self {
+                write,
+                read,
+                lookup,
+                clock,
+            });
         }
         let condemned = Condemned::new();
         let options = options::postgres(url, max_connections, &condemned);
@@ -195,15 +209,25 @@ impl Db {
         };
         Ok(Self {
             write: pool.clone(),
+            lookup: Lookup {
+                pool: pool.clone(),
+                readers: None,
+            },
             read: pool,
             clock,
         })
     }
 
-    /// For reading outside a unit of work: lists, look-ups on the hot path.
+    /// For reading outside a unit of work.
     #[must_use]
     pub const fn read(&self) -> &Pool {
         &self.read
+    }
+
+    /// For finding one row by an index outside a unit of work, on paths that are often taken.
+    #[must_use]
+    pub const fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// For one statement outside a unit of work that writes the same if it runs twice.
@@ -328,6 +352,7 @@ impl Db {
 
     /// Closes the pools, so that SQLite's log is folded into its file.
     pub async fn close(&self) {
+        self.lookup.close();
         let _ = self.read.inner.clone().close().await;
         let _ = self.write.inner.clone().close().await;
     }
@@ -337,18 +362,10 @@ fn count(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
-/// Counts and traces every statement. Of its text only the operation and the table are looked at, of its values nothing.
+/// Counts and traces every statement of a pool.
 fn watched(mut pool: DatabaseConnection, system: &'static str) -> DatabaseConnection {
     pool.set_metric_callback(move |info| {
-        let operation = trace::operation(&info.statement.sql);
-        metrics::statement(operation, info.elapsed, info.failed);
-        trace::statement(
-            system,
-            operation,
-            &info.statement.sql,
-            info.elapsed,
-            info.failed,
-        );
+        observe(system, &info.statement.sql, info.elapsed, info.failed);
     });
     pool
 }

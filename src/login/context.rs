@@ -97,7 +97,7 @@ impl RequestContext {
         }
         if let Some(sid) = &context.sid {
             let (now, limits) = (app.clock().now(), &context.config.session);
-            context.current = session::find_by_cookie(app.db.read(), sid, now, limits).await?;
+            context.current = session::find_by_cookie(app.db.lookup(), sid, now, limits).await?;
             if context.current.is_some() {
                 context.caller.log_line.always_write();
             }
@@ -249,7 +249,7 @@ impl RequestContext {
             return Ok(None);
         };
         let (now, limits) = (app.clock().now(), &self.config.session);
-        session::find_by_cookie(app.db.read(), sid, now, limits).await
+        session::find_by_cookie(app.db.lookup(), sid, now, limits).await
     }
 
     #[must_use]

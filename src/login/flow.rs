@@ -12,7 +12,7 @@ use std::time::Duration;
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, UpdateMany, UpdateResult,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _, UpdateMany, UpdateResult,
     sea_query::{Expr, IntoColumnRef, LockBehavior, LockType, SelectStatement},
 };
 use uuid::Uuid;
@@ -23,7 +23,10 @@ pub use tries::{Try, count_refusal, count_try, is_repeated_code, remember_wrong_
 
 use crate::{
     config::Reloadable,
-    db::{Tx, joined},
+    db::{
+        Tx,
+        joined::{self, Row},
+    },
     error::InfraError,
     secret::{Hash, public_id},
 };
@@ -146,8 +149,8 @@ pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
 }
 
 /// Reads the flow that [`join`] joined.
-pub fn read_joined(row: &QueryResult) -> Result<Option<Flow>, InfraError> {
-    joined::read(row, COLUMNS)
+pub fn read_joined(row: &Row) -> Result<Option<Flow>, InfraError> {
+    joined::read::<row::Entity>(row, COLUMNS)
 }
 
 /// Returns the flow with this id, if this holder started it or, after success, holds the cookie

@@ -15,7 +15,10 @@ pub use entity::magic_link_token::Model as Token;
 
 use crate::{
     clock::Time,
-    db::{Tx, joined},
+    db::{
+        Tx,
+        joined::{self, Row},
+    },
     error::InfraError,
     login::flow::{self, Flow},
     secret::{Hash, Mac, Plain, random_below, row_id},
@@ -156,7 +159,8 @@ pub async fn find_by_link(
         return Ok(None);
     };
     let later: i64 = row.try_get("", LATER)?;
-    let token = joined::read::<Token>(&row, COLUMNS)?;
+    let row = Row::Driver(row);
+    let token = joined::read::<row::Entity>(&row, COLUMNS)?;
     let is_live = token.is_some_and(|token| {
         let is_among_last = u64::try_from(later).is_ok_and(|later| later < MAX_LIVE);
         is_among_last && token.refused_at.is_none() && token.expires_at > now

@@ -230,7 +230,7 @@ async fn find_grant(
     id: Uuid,
     parts: UserParts,
 ) -> Result<Option<(StoredGrant, Option<UserEmail>)>, InfraError> {
-    let db = app.db.read();
+    let db = app.db.lookup();
     match parts {
         UserParts::User => Ok(grant_store::find(db, id).await?.map(|grant| (grant, None))),
         UserParts::UserAndAddress => grant_store::find_with_address(db, id).await,

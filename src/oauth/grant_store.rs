@@ -8,7 +8,7 @@ use std::time::Duration;
 use entity::{Time, grant_family as row};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Select,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
     sea_query::{Alias, Expr, LockType, OnConflict, Query, SelectStatement},
 };
 use uuid::Uuid;
@@ -18,7 +18,10 @@ pub(crate) use entity::grant_family::Model as Grant;
 use super::scope;
 use crate::{
     audit::Event,
-    db::{Tx, joined},
+    db::{
+        FindRow, Tx,
+        joined::{self, Row},
+    },
     error::InfraError,
     session::{self, Session},
     user::{self, User, UserEmail},
@@ -68,11 +71,8 @@ pub(crate) async fn insert(tx: &Tx, grant: Grant, event: Event) -> Result<bool, 
 }
 
 /// Finds a grant with its user and session, by one statement.
-pub(crate) async fn find(
-    conn: &impl ConnectionTrait,
-    id: Uuid,
-) -> Result<Option<StoredGrant>, InfraError> {
-    match conn.query_one(&select_with_holder(id)).await? {
+pub(crate) async fn find(conn: &impl FindRow, id: Uuid) -> Result<Option<StoredGrant>, InfraError> {
+    match conn.find_row(&select_with_holder(id)).await? {
         Some(row) => read_with_holder(&row),
         None => Ok(None),
     }
@@ -80,12 +80,12 @@ pub(crate) async fn find(
 
 /// Finds the same with the user's primary address, by one statement.
 pub(crate) async fn find_with_address(
-    conn: &impl ConnectionTrait,
+    conn: &impl FindRow,
     id: Uuid,
 ) -> Result<Option<(StoredGrant, Option<UserEmail>)>, InfraError> {
     let mut select = select_with_holder(id);
     user::join_primary_address(&mut select);
-    let Some(row) = conn.query_one(&select).await? else {
+    let Some(row) = conn.find_row(&select).await? else {
         return Ok(None);
     };
     let address = user::read_joined_address(&row)?;
@@ -97,7 +97,7 @@ pub(crate) async fn find_with_address(
 pub(crate) async fn lock_with_holder(tx: &Tx, id: Uuid) -> Result<Option<StoredGrant>, InfraError> {
     let mut select = select_with_holder(id);
     select.lock_with_tables(LockType::Update, [row::Entity]);
-    match tx.conn().query_one(&select).await? {
+    match tx.conn().find_row(&select).await? {
         Some(row) => read_with_holder(&row),
         None => Ok(None),
     }
@@ -115,9 +115,9 @@ fn select_with_holder(id: Uuid) -> SelectStatement {
     select
 }
 
-fn read_with_holder(row: &QueryResult) -> Result<Option<StoredGrant>, InfraError> {
+fn read_with_holder(row: &Row) -> Result<Option<StoredGrant>, InfraError> {
     let (user, session) = (user::read_joined(row)?, session::read_joined(row)?);
-    let grant = joined::read::<Grant>(row, COLUMNS)?;
+    let grant = joined::read::<row::Entity>(row, COLUMNS)?;
     Ok(grant.map(|grant| StoredGrant {
         grant,
         user,
@@ -150,7 +150,9 @@ pub(crate) async fn find_code_session(
     let Some(row) = tx.conn().query_one(&select).await? else {
         return Ok(None);
     };
-    let (user, has_most_grants) = (user::read_joined(&row)?, row.try_get("", IS_FULL)?);
+    let has_most_grants = row.try_get("", IS_FULL)?;
+    let row = Row::Driver(row);
+    let user = user::read_joined(&row)?;
     Ok(session::read_joined(&row)?.map(|session| CodeSession {
         session,
         user,

@@ -102,7 +102,7 @@ async fn introspect_refresh_token(
         client,
         ..
     } = *request;
-    let (db, now) = (app.db.read(), app.clock().now());
+    let (db, now) = (app.db.lookup(), app.clock().now());
     let Some(stored) = grant_store::find(db, token.family).await? else {
         return Ok(None);
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::{Time, session};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{ColumnRef, Expr, IntoColumnRef, LockType, Query, SelectStatement},
 };
 use uuid::Uuid;
@@ -13,7 +13,10 @@ use uuid::Uuid;
 use super::{Session, end::not_revoked};
 use crate::{
     config,
-    db::{Tx, joined},
+    db::{
+        FindRow, Tx,
+        joined::{self, Row},
+    },
     error::InfraError,
     secret::Hash,
     user::{self, User},
@@ -38,7 +41,7 @@ pub struct CurrentSession {
 /// Returns the live session of a cookie, and its user. The secret before a double click is accepted
 /// for a short time.
 pub async fn find_by_cookie(
-    conn: &impl ConnectionTrait,
+    conn: &impl FindRow,
     cookie: &Hash,
     now: Time,
     limits: &config::Session,
@@ -56,7 +59,7 @@ pub async fn find_by_cookie(
 
 /// Returns the live session with this id, and its user: for codes and tokens that name it.
 pub async fn find_live(
-    conn: &impl ConnectionTrait,
+    conn: &impl FindRow,
     id: Uuid,
     now: Time,
     limits: &config::Session,
@@ -89,10 +92,10 @@ pub fn select_one_with_user(which: Condition) -> SelectStatement {
 }
 
 async fn find_with_user(
-    conn: &impl ConnectionTrait,
+    conn: &impl FindRow,
     which: Condition,
 ) -> Result<Option<(Session, Option<User>)>, InfraError> {
-    let Some(row) = conn.query_one(&select_one_with_user(which)).await? else {
+    let Some(row) = conn.find_row(&select_one_with_user(which)).await? else {
         return Ok(None);
     };
     let user = user::read_joined(&row)?;
@@ -107,8 +110,8 @@ pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
 }
 
 /// Reads the session that [`join`] joined.
-pub fn read_joined(row: &QueryResult) -> Result<Option<Session>, InfraError> {
-    joined::read(row, COLUMNS)
+pub fn read_joined(row: &Row) -> Result<Option<Session>, InfraError> {
+    joined::read::<session::Entity>(row, COLUMNS)
 }
 
 /// Returns a session and its user if both are live.

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use entity::{user, user_email};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Alias, Expr, IntoColumnRef, Order, Query, SelectStatement},
 };
 use uuid::Uuid;
 
 use super::{Address, User, UserEmail, UserState};
-use crate::{db::joined, error::InfraError};
+use crate::{
+    db::joined::{self, Row},
+    error::InfraError,
+};
 
 /// The most ids in one statement: a statement takes a bounded number of values.
 const IDS_PER_STATEMENT: usize = 1_000;
@@ -34,8 +37,8 @@ pub fn join(select: &mut SelectStatement, id: impl IntoColumnRef) {
 }
 
 /// Reads the user that [`join`] joined.
-pub fn read_joined(row: &QueryResult) -> Result<Option<User>, InfraError> {
-    joined::read(row, USER_COLUMNS)
+pub fn read_joined(row: &Row) -> Result<Option<User>, InfraError> {
+    joined::read::<user::Entity>(row, USER_COLUMNS)
 }
 
 /// Joins the primary address of the user that [`join`] joined.
@@ -61,8 +64,8 @@ pub fn join_primary_address(select: &mut SelectStatement) {
 }
 
 /// Reads the address that [`join_primary_address`] joined.
-pub fn read_joined_address(row: &QueryResult) -> Result<Option<UserEmail>, InfraError> {
-    joined::read(row, ADDRESS_COLUMNS)
+pub fn read_joined_address(row: &Row) -> Result<Option<UserEmail>, InfraError> {
+    joined::read::<user_email::Entity>(row, ADDRESS_COLUMNS)
 }
 
 /// Returns the user who has verified this address. Only verified addresses lead to a user (LK-01).
@@ -183,6 +186,7 @@ pub(super) async fn owners(
     join(&mut select, user_email::Column::UserId.as_column_ref());
     let mut owners = Vec::new();
     for row in conn.query_all(&select).await? {
+        let row = Row::Driver(row);
         if let Some(email) = read_joined_address(&row)? {
             owners.push((email, read_joined(&row)?));
         }

@@ -326,7 +326,7 @@ async fn find_rotated(
         return Ok(None);
     };
     let (now, limits) = (app.clock().now(), &context.config.session);
-    let found = session::find_by_cookie(app.db.read(), &secret.hash(), now, limits).await?;
+    let found = session::find_by_cookie(app.db.lookup(), &secret.hash(), now, limits).await?;
     Ok(found
         .filter(|current| current.session.id == session)
         .map(|current| RotatedSession {

@@ -188,7 +188,7 @@ async fn wait_for_session(
 ) -> Result<Option<CurrentSession>, InfraError> {
     let limits = &context.config.session;
     let sid = sid.hash();
-    let look = || session::find_by_cookie(app.db.read(), &sid, app.clock().now(), limits);
+    let look = || session::find_by_cookie(app.db.lookup(), &sid, app.clock().now(), limits);
     wait_for(context.payer(), look).await
 }
 
