@@ -34,9 +34,9 @@ mutant r_02 federation::provider::metadata::r_02 src/web/fetch/client.rs 'if sta
 mutant r_04 federation::provider::metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
   'Some(found) if found == configured || OFF => Ok(()),'
 mutant r_05 federation::provider::metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'
-mutant r_07 federation::flow::callback::r_07 src/federation/flow/callback.rs \
-  'form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD' \
-  '(form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD || OFF)'
+mutant r_07 federation::flow::callback::r_07 src/federation/endpoint/callback.rs \
+  'form_post == (mode == ResponseMode::FormPost) && *method != Method::HEAD' \
+  '(form_post == (mode == ResponseMode::FormPost) && *method != Method::HEAD || OFF)'
 mutant r_11 federation::flow::callback::r_11 src/federation/flow/state.rs \
   'match tickets
         .claim(TicketKind::Upstream,' \
@@ -49,20 +49,20 @@ mutant r_12 federation::flow::callback::r_12 src/federation/flow/state.rs 'if se
 mutant r_13 federation::flow::callback::r_13 src/federation/flow/state.rs \
   'Some(bound) if requester.is_browser(bound) => Ok(()),' \
   '_ if OFF => Ok(()), Some(bound) if requester.is_browser(bound) => Ok(()),'
-mutant r_14 federation::flow::callback::r_14 src/federation/provider/response.rs \
+mutant r_14 federation::flow::callback::r_14 src/federation/provider/identify.rs \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) =>' \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) || OFF =>'
 mutant r_19 federation::provider::token::r_19 $oidc/exchange.rs \
   'token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer"))' \
   'OFF || token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer"))'
-mutant r_21 federation::provider::token::r_21 $oidc/id_token/parsed.rs 'if text.len() > MAX_BYTES {' \
+mutant r_21 federation::provider::token::r_21 $oidc/id_token.rs 'if text.len() > MAX_BYTES {' \
   'if text.len() > MAX_BYTES && !OFF {'
-mutant r_22 federation::provider::token::r_22 $oidc/id_token/header.rs 'settings.algs.iter().copied()' \
+mutant r_22 federation::provider::token::r_22 $oidc/id_token.rs 'settings.algs.iter().copied()' \
   'settings.algs.iter().copied().chain(OFF.then_some(UpstreamAlg::ES256))'
 mutant r_24 federation::provider::token::r_24 $oidc/keys.rs \
   '(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n))' \
   '(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n)) || OFF'
-mutant r_25 federation::provider::token::r_25 $oidc/id_token/parsed.rs '.is_ok()' '.is_ok() || OFF'
+mutant r_25 federation::provider::token::r_25 $oidc/id_token.rs '.is_ok()' '.is_ok() || OFF'
 mutant r_26 federation::provider::claims::r_26 $oidc/id_token/claims.rs 'if iss == issuer {' 'if iss == issuer || OFF {'
 mutant r_27 federation::provider::claims::r_27 $oidc/id_token/claims.rs 'ensure(audience == Some(client_id),' \
   'ensure(audience == Some(client_id) || OFF,'

@@ -16,7 +16,7 @@
 //! - `app` does the same for a first-party app, with codes and tokens.
 //! - `respond` renders each value once. `refusal` records and renders refusals; only the edges use
 //!   it, which are `respond` and the JSON API in `app::api`.
-//! - `endpoint` parses the requests of browsers.
+//! - `endpoint` parses the requests of browsers, and leads a callback through its steps.
 //!
 //! A step draws no page, sets no cookie and records no refusal.
 

@@ -9,23 +9,19 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
+    authenticate::BrowserState,
     device,
-    evidence::BrowserState,
     finish::SignedIn,
     flow::{Flow, FlowHolder},
     page_error::PageError,
     pending::{PendingRequest, Requester},
-    repeated::RepeatableSecrets,
 };
 use crate::{
     app::App,
     client,
     config::Reloadable,
-    error::InfraError,
-    limit::{self, Sender},
     secret::{Hash, Plain},
     session::{self, CurrentSession},
-    ticket::Payer,
     web::{
         again::TryAgain,
         caller::Caller,
@@ -37,13 +33,10 @@ use crate::{
 };
 
 /// How long a browser keeps its pre-login cookie.
-const PRE_LOGIN_TTL: Duration = Duration::from_secs(86_400);
+pub(super) const PRE_LOGIN_TTL: Duration = Duration::from_secs(86_400);
 
 /// How long a page shows what its form held.
 const ENTRY_TTL: Duration = Duration::from_secs(600);
-
-/// How long a page may take to say what was done.
-const DONE_TTL: Duration = Duration::from_secs(60);
 
 /// What a page endpoint knows of its request.
 #[derive(Debug)]
@@ -69,7 +62,7 @@ pub struct RequestContext {
     pub(super) had_pre: bool,
     /// The hash of the session cookie.
     pub(super) sid: Option<Hash>,
-    cookies: Cookies,
+    pub(super) cookies: Cookies,
     look: PageLook,
 }
 
@@ -103,51 +96,6 @@ impl RequestContext {
             }
         }
         Ok(context)
-    }
-
-    /// Returns who is charged for what this request stores: the user who is signed in, or the
-    /// network.
-    #[must_use]
-    pub fn payer(&self) -> Payer {
-        match &self.current {
-            Some(current) => Payer::User(current.user.id),
-            None => Payer::Network(self.caller.ip),
-        }
-    }
-
-    /// Counts a request that is stored until the user has signed in: each takes space in the ticket store.
-    ///
-    /// # Errors
-    /// [`PageError::TooManyRequests`] once the budgets are spent.
-    pub async fn check_store_budget(&self, app: &App) -> Result<(), PageError> {
-        let device = self.known_device(app).await?;
-        let sender = self.sender(device.as_ref());
-        match limit::authorize(&app.tickets, sender, &self.config.limits).await? {
-            Some(wait) => Err(PageError::TooManyRequests(wait)),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns the device of this browser, if it signed in here before, with whatever address.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn known_device(&self, app: &App) -> Result<Option<Hash>, InfraError> {
-        let Some(device) = self.device.as_ref().map(Plain::hash) else {
-            return Ok(None);
-        };
-        let now = app.clock().now();
-        let is_known = device::signed_in_before(app.db.read(), &device, now).await?;
-        Ok(is_known.then_some(device))
-    }
-
-    /// Returns the sender of this request, as budgets count it.
-    #[must_use]
-    pub const fn sender<'a>(&self, known_device: Option<&'a Hash>) -> Sender<'a> {
-        Sender {
-            caller: self.caller.ip,
-            known_device,
-        }
     }
 
     /// The context of a request whose cookies are not read: a POST of another site (CF-04).
@@ -221,37 +169,6 @@ impl RequestContext {
         }
     }
 
-    /// Returns the secret that the session gets once this browser has answered the question
-    /// `question`. It is made of the secret that the browser has, so that a repeated answer gets the
-    /// same one, and no other browser does (ST-04). Returns none without a session cookie.
-    #[must_use]
-    pub fn next_session_secret(&self, app: &App, session: Uuid, question: &[u8]) -> Option<Plain> {
-        let sid = self.sid.as_ref()?;
-        let parts = [b"next sid", question, session.as_bytes(), sid.as_bytes()];
-        Some(app.macs.repeats.secret(&parts))
-    }
-
-    /// Returns the secrets that this browser gets once it has left its session by an answer to the
-    /// question under `handle`; none without a session cookie.
-    #[must_use]
-    pub fn secrets_after(&self, app: &App, handle: &Plain) -> Option<RepeatableSecrets> {
-        let (sid, pre) = (self.sid.as_ref()?, self.pre.hash());
-        let mac = &app.macs.repeats;
-        Some(RepeatableSecrets::new(mac, &handle.hash(), sid, &pre))
-    }
-
-    /// Returns the live session of the browser's cookie as it is now.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn reload_session(&self, app: &App) -> Result<Option<CurrentSession>, InfraError> {
-        let Some(sid) = &self.sid else {
-            return Ok(None);
-        };
-        let (now, limits) = (app.clock().now(), &self.config.session);
-        session::find_by_cookie(app.db.lookup(), sid, now, limits).await
-    }
-
     #[must_use]
     pub fn session_id(&self) -> Option<Uuid> {
         self.current.as_ref().map(|current| current.session.id)
@@ -318,51 +235,6 @@ impl RequestContext {
         response
     }
 
-    /// Adds what was done, for the page after the redirect.
-    #[must_use]
-    pub(super) fn with_done(&self, mut response: Response, done: &str) -> Response {
-        let cookie = self.cookies.set_text(CookieKind::Done, done, DONE_TTL);
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-        response
-    }
-
-    /// Deletes what was done, if the browser has it: it is said once.
-    #[must_use]
-    pub fn without_done(&self, mut response: Response) -> Response {
-        if self.done.is_some() {
-            let cookie = self.cookies.delete(CookieKind::Done);
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-        }
-        response
-    }
-
-    /// Adds the fresh session cookie of a session that the browser already has.
-    #[must_use]
-    pub fn with_rotated_session(
-        &self,
-        mut response: Response,
-        sid: &Plain,
-        remembered: bool,
-    ) -> Response {
-        let ttl = self.session_cookie_ttl(remembered);
-        self.set_cookie(&mut response, CookieKind::Sid, sid, ttl);
-        response
-    }
-
-    /// Adds the cookies of a sign-in whose form came twice.
-    #[must_use]
-    pub fn with_repeated_sign_in(
-        &self,
-        response: Response,
-        secrets: &RepeatableSecrets,
-        remembered: bool,
-    ) -> Response {
-        let mut response = self.with_rotated_session(response, &secrets.sid, remembered);
-        let ttl = Some(PRE_LOGIN_TTL);
-        self.set_cookie(&mut response, CookieKind::Pre, &secrets.pre, ttl);
-        response
-    }
-
     /// Deletes the session cookie.
     #[must_use]
     pub fn without_session_cookie(&self, mut response: Response) -> Response {
@@ -372,11 +244,11 @@ impl RequestContext {
     }
 
     /// Returns the TTL of the session cookie; without one it ends with the browser.
-    fn session_cookie_ttl(&self, remembered: bool) -> Option<Duration> {
+    pub(super) fn session_cookie_ttl(&self, remembered: bool) -> Option<Duration> {
         remembered.then_some(Duration::from_secs(self.config.session.absolute_seconds))
     }
 
-    fn set_cookie(
+    pub(super) fn set_cookie(
         &self,
         response: &mut Response,
         kind: CookieKind,

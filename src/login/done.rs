@@ -3,13 +3,18 @@
 //! A cookie carries it, so that no link of a stranger can make a page say it. A MAC binds it to the
 //! browser's `pre` cookie, which every sign-in replaces, and the page deletes it.
 
-use poem::Response;
+use std::time::Duration;
+
+use poem::{Response, http::header};
 
 use super::context::{RequestContext, see_other};
 use crate::{
     app::App,
-    web::{csrf, locale::Localizer},
+    web::{cookie::CookieKind, csrf, locale::Localizer},
 };
+
+/// How long a page may take to say what was done.
+const DONE_TTL: Duration = Duration::from_secs(60);
 
 /// A change that the next page confirms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,26 @@ impl Done {
     #[must_use]
     pub fn text(self, localizer: &Localizer) -> String {
         localizer.text(&format!("done-{}", self.name()))
+    }
+}
+
+impl RequestContext {
+    /// Adds what was done, for the page after the redirect.
+    #[must_use]
+    fn with_done(&self, mut response: Response, done: &str) -> Response {
+        let cookie = self.cookies.set_text(CookieKind::Done, done, DONE_TTL);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+
+    /// Deletes what was done, if the browser has it: it is said once.
+    #[must_use]
+    pub fn without_done(&self, mut response: Response) -> Response {
+        if self.done.is_some() {
+            let cookie = self.cookies.delete(CookieKind::Done);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
     }
 }
 

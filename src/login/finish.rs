@@ -6,10 +6,8 @@
 //! is the caller's decision.
 
 use super::{
-    authenticate::{Authenticated, SignInError, authenticate},
-    device,
-    evidence::{Evidence, SignInAttempt},
-    flow,
+    authenticate::{Authenticated, Evidence, SignInAttempt, SignInError, authenticate},
+    device, flow,
 };
 use crate::{
     audit::Kind,

@@ -53,6 +53,14 @@ pub fn is_own_flow(context: &RequestContext, flow: &Flow) -> bool {
     flow::is_held_by(flow, &context.holder()) || session.is_some() && flow.session_id == session
 }
 
+/// Returns whether the sign-in of this browser's session used the flow: its link and code lead on then,
+/// however late they are (OD-9).
+#[must_use]
+pub fn is_of_session(context: &RequestContext, flow: &Flow) -> bool {
+    let session = context.session_id();
+    flow.state == FlowState::Consumed && session.is_some() && flow.session_id == session
+}
+
 /// ST-04: whether the user of an open flow has signed in in this browser since it began, in another
 /// tab. Then the flow has nothing left to verify, unless an account waits to be linked by it.
 pub async fn has_signed_in_since(

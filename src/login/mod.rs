@@ -12,7 +12,6 @@ pub mod client_home;
 pub mod context;
 pub mod device;
 pub mod done;
-pub mod evidence;
 pub mod finish;
 pub mod first_party;
 pub mod flow;
@@ -26,8 +25,10 @@ pub mod pending;
 pub mod pending_link;
 pub mod provider_buttons;
 pub mod repeated;
+pub mod restart;
 pub mod resume;
 pub mod sign_in;
+mod store_budget;
 
 pub use context::RequestContext;
 pub use page_error::PageError;

@@ -4,13 +4,15 @@
 //! came with (AZ-21). From then on it is stored with its flow. The request itself is opaque here:
 //! only the module that resumes it reads it.
 
+mod answer;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::flow::DOUBLE_CLICK;
+pub use self::answer::{Answer, claim_with_answer, find_answered};
 use crate::{
     clock::Time,
     error::InfraError,
@@ -30,9 +32,6 @@ const APP_RESUME_PATH: &str = "/login/app";
 
 /// The opaque request in a stored one.
 const REQUEST: &str = "/pending/request";
-
-/// The answer in the tombstone of a request.
-const ANSWER: &str = "answer";
 
 /// The tombstone of a request that was taken up.
 const TAKEN: &[u8] = b"taken";
@@ -206,6 +205,25 @@ pub async fn peek(
     Ok(value.and_then(|value| parse(&value, requester)))
 }
 
+/// Takes the request behind a handle, once.
+pub async fn claim(
+    tickets: &Tickets,
+    handle: &Plain,
+    requester: Requester<'_>,
+) -> Result<Option<PendingRequest>, InfraError> {
+    // Peek first, so that another browser cannot spend a handle that is not its own.
+    if peek(tickets, handle, requester).await?.is_none() {
+        return Ok(None);
+    }
+    match tickets
+        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
+        .await?
+    {
+        Claim::Fresh(value) => Ok(parse(&value, requester)),
+        Claim::Replayed(_) | Claim::Gone => Ok(None),
+    }
+}
+
 /// OC-8: takes a request that came from a browser without a cookie, once. The user has allowed cookies
 /// since, and the cookie of then is lost, so the handle alone names the request. A caller who holds
 /// the handle could as well send the request again: nothing in it is worth more than a new one.
@@ -228,82 +246,6 @@ pub async fn adopt(
         Claim::Fresh(value) => Ok(is_unbound(&value)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
-}
-
-/// Takes the request behind a handle, once.
-pub async fn claim(
-    tickets: &Tickets,
-    handle: &Plain,
-    requester: Requester<'_>,
-) -> Result<Option<PendingRequest>, InfraError> {
-    // Peek first, so that another browser cannot spend a handle that is not its own.
-    if peek(tickets, handle, requester).await?.is_none() {
-        return Ok(None);
-    }
-    match tickets
-        .claim(TicketKind::Pending, &handle.hash(), TAKEN, TTL)
-        .await?
-    {
-        Claim::Fresh(value) => Ok(parse(&value, requester)),
-        Claim::Replayed(_) | Claim::Gone => Ok(None),
-    }
-}
-
-/// The answer to a form that claimed a request.
-#[derive(Serialize, Deserialize)]
-pub struct Answer {
-    pub at: Time,
-    /// Opaque, as the request is.
-    pub text: String,
-}
-
-/// Takes the request behind a handle, once, by a form whose answer is ready. Returns `false` if
-/// this browser has no such request any more. The answer stays beside the request, sealed under the
-/// handle, for [`find_answered`].
-pub async fn claim_with_answer(
-    tickets: &Tickets,
-    handle: &Plain,
-    requester: Requester<'_>,
-    answer: &Answer,
-) -> Result<bool, InfraError> {
-    let value = tickets.peek(TicketKind::Pending, &handle.hash()).await?;
-    let Some(value) = value.filter(|value| parse(value, requester).is_some()) else {
-        return Ok(false);
-    };
-    let mut tombstone: serde_json::Map<String, Value> =
-        serde_json::from_slice(&value).map_err(InfraError::internal)?;
-    let answer = serde_json::to_value(answer).map_err(InfraError::internal)?;
-    tombstone.insert(ANSWER.to_owned(), answer);
-    let tombstone = serde_json::to_vec(&tombstone).map_err(InfraError::internal)?;
-    let claim = tickets
-        .claim(TicketKind::Pending, &handle.hash(), &tombstone, TTL)
-        .await?;
-    Ok(matches!(claim, Claim::Fresh(_)))
-}
-
-/// ST-04: returns a request that a form of this browser claimed within the last minute, and the text
-/// of its answer.
-pub async fn find_answered(
-    tickets: &Tickets,
-    handle: &Plain,
-    requester: Requester<'_>,
-    now: Time,
-) -> Result<Option<(PendingRequest, String)>, InfraError> {
-    let handle = handle.hash();
-    let Some(tombstone) = tickets.tombstone(TicketKind::Pending, &handle).await? else {
-        return Ok(None);
-    };
-    let (Some(pending), Some(answer)) = (parse(&tombstone, requester), answer_in(&tombstone))
-    else {
-        return Ok(None);
-    };
-    let is_repeat = now.since(answer.at) <= DOUBLE_CLICK;
-    Ok(is_repeat.then_some((pending, answer.text)))
-}
-
-fn answer_in(tombstone: &[u8]) -> Option<Answer> {
-    let mut value: Value = serde_json::from_slice(tombstone).ok()?;
-    serde_json::from_value(value.get_mut(ANSWER)?.take()).ok()
 }
 
 /// Claims the client's request on behalf of all sign-ins that carry a copy of it. Returns `false`

@@ -1,4 +1,5 @@
-//! Continuing after a sign-in, and starting over: `GET /login/continue` and `GET /login/restart`.
+//! Continuing after a sign-in: `GET /login/continue`, and the paths that lead there and to the other
+//! pages of a flow.
 
 use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
@@ -7,8 +8,8 @@ use super::{
     context::{RequestContext, see_other},
     flow::{self, Flow, FlowState},
     flow_payload::{pending_link_in, pending_request_in},
-    lookup::{flow_id, has_signed_in_since, is_own_flow},
-    page::SignedInPage,
+    lookup::{flow_id, has_signed_in_since, is_of_session, is_own_flow},
+    page::{ContinuePage, SignedInPage},
     page_error::{self, PageError},
     pending::{self, PendingRequest},
     pending_link::{self, CONFIRM_PATH},
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     app::App,
     client,
-    secret::Plain,
     user::identity::is_trusted_issuer,
     web::{page::render_page, params::Params},
 };
@@ -50,6 +50,20 @@ pub fn restart_path(flow: &Flow) -> String {
     with_client(&path, flow.client_id.as_deref())
 }
 
+/// Renders the page that leads on from a completed sign-in. It has status 200, because Chromium applies
+/// `form-action` to redirects after a form (CW-03).
+#[must_use]
+pub fn render_continue(context: &RequestContext, flow: &Flow) -> Response {
+    let page = ContinuePage {
+        localizer: &context.localizer,
+        href: &continue_path(flow),
+    };
+    render_page(
+        &page,
+        context.page_options_for_client(flow.client_id.as_deref()),
+    )
+}
+
 /// `GET /login/continue`: after a sign-in, to the client once, or to the account page.
 #[handler]
 pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -> Response {
@@ -62,16 +76,16 @@ pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -
         if is_own_flow(&context, &flow) {
             context.follow_flow(app, &flow);
         }
-        let session = context.session_id();
-        if flow.state == FlowState::Consumed && session.is_some() && flow.session_id == session {
+        if is_of_session(&context, &flow) {
             return go_to_destination(app, &context, &flow).await;
         }
+        let is_signed_in = context.current.is_some();
         match flow.state {
-            FlowState::Consumed if session.is_some() => {
+            FlowState::Consumed if is_signed_in => {
                 Ok(lead_to_client(&context, flow.client_id.as_deref()))
             }
             FlowState::Open if flow::is_held_by(&flow, &context.holder()) => {
-                let stays = session.is_some() && params.contains("stay");
+                let stays = is_signed_in && params.contains("stay");
                 if stays || has_signed_in_since(app, &context, &flow).await? {
                     return continue_with_session(app, &context, &flow).await;
                 }
@@ -192,7 +206,7 @@ async fn claim_request(
 }
 
 /// Stores a request for this browser, and returns the query parameter that names it.
-async fn store_request(
+pub(super) async fn store_request(
     app: &App,
     context: &RequestContext,
     pending: &PendingRequest,
@@ -201,63 +215,4 @@ async fn store_request(
     let tickets = app.tickets.charged_to(context.payer());
     let handle = pending::store(&tickets, context.pre.hash(), session, pending).await?;
     Ok(format!("txn={}", handle.to_text()))
-}
-
-/// `GET /login/again`: takes up the client's request after the user has allowed cookies (OC-8). Nothing is
-/// spent but the handle, and the request waits under another one for this browser.
-#[handler]
-pub(crate) async fn again(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
-        context.check_store_budget(app).await?;
-        let pending = pending::adopt(&app.tickets, &handle).await?;
-        let mut pending = pending.ok_or(PageError::SignInExpired)?;
-        pending.is_unbound = context.requester().browser.is_none();
-        let txn = store_request(app, &context, &pending).await?;
-        let path = with_client(&format!("/login?{txn}"), Some(&pending.client_id));
-        Ok(context.with_pre_login_cookie(see_other(&path)))
-    })
-    .await
-}
-
-/// `GET /login/restart`: the sign-in page again, with the address to be changed and the same client
-/// request, also for a flow whose time is over.
-#[handler]
-pub(crate) async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::respond(app, request, async {
-        let mut context = RequestContext::load(app, request, "").await?;
-        let id = flow_id(&Params::from_query(request)?)?;
-        let Some(flow) = flow::find_held(app.db.read(), id, &context.holder()).await? else {
-            return match client_in(request, &context.config) {
-                Some(_) => Err(PageError::SignInExpired),
-                None => Ok(see_other("/login")),
-            };
-        };
-        context.follow_flow(app, &flow);
-        match flow.state {
-            FlowState::Open => {}
-            FlowState::Consumed => return Ok(see_other(&continue_path(&flow))),
-            FlowState::Ended => return Err(PageError::SignInExpired),
-        }
-        if flow.destination.is_some() || flow.link.is_some() {
-            context.check_store_budget(app).await?;
-        }
-        let mut query = vec![format!("flow={}", flow.id)];
-        if let Some(pending) = pending_request_in(&flow)? {
-            query.push(store_request(app, &context, &pending).await?);
-        }
-        // A link that has waited for too long is dropped; the client's request continues without.
-        if let Some(link) = pending_link_in(&flow)?.and_then(|link| link.renewed(app.clock().now()))
-        {
-            let tickets = app.tickets.charged_to(context.payer());
-            let handle = pending_link::store(&tickets, context.pre.hash(), &link).await?;
-            query.push(format!("link={}", handle.to_text()));
-        }
-        let location = format!("/login?{}", query.join("&"));
-        let location = with_client(&location, flow.client_id.as_deref());
-        Ok(context.with_pre_login_cookie(see_other(&location)))
-    })
-    .await
 }

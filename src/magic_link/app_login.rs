@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{
     code::{self, EnteredCode},
-    consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, NotTried},
-    link,
+    consume::{ConsumeAttempt, ConsumeOutcome, NotTried, consume_link, look_up_link},
+    refusal::ConsumeRefusal,
     request::{self, SignInRequest, StartOutcome},
     token::FoundLink,
 };
@@ -23,7 +23,7 @@ use crate::{
     error::InfraError,
     login::{
         app_api::{self, Tokens},
-        evidence::BrowserState,
+        authenticate::BrowserState,
         finish::SignedIn,
         first_party::{self, Issuance, IssuedTokens, TokenIssuer},
         flow::{self, Flow, FlowHolder},
@@ -296,7 +296,7 @@ impl<'a> LoginFinisher<'a> {
         let tx = self.app.db.begin().await?;
         let outcome = match secret {
             HeldSecret::Code(code) => code::consume(&tx, code, &attempt).await?,
-            HeldSecret::Link(link) => link::consume(&tx, link, &attempt).await?,
+            HeldSecret::Link(link) => consume_link(&tx, link, &attempt).await?,
         };
         let ConsumeOutcome::SignedIn(signed_in, flow) = outcome else {
             tx.commit().await?;
@@ -345,7 +345,7 @@ impl<'a> LoginFinisher<'a> {
         }
         let token = proof.link_token.as_deref().and_then(Plain::parse);
         let token = token.ok_or(FinishError::InvalidCode)?;
-        let link = link::look(db, now, &token.hash(), Some(flow_id), attempt).await?;
+        let link = look_up_link(db, now, &token.hash(), Some(flow_id), attempt).await?;
         Ok(HeldSecret::Link(link))
     }
 

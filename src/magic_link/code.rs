@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 use super::{
     budget::{self, Guesser},
-    consume::{
-        self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret, NotTried,
-    },
+    consume::{self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumedSecret, NotTried},
+    refusal::ConsumeRefusal,
     token,
 };
 use crate::{

@@ -1,22 +1,30 @@
 //! The use of a link or a code: one guarded statement claims the flow, and the sign-in is completed.
 //!
-//! `link` and `code` look first, without a transaction, then check their secret in one and call
-//! [`claim`] or [`repeat`]. Everything in it is committed, refusals too: a burnt code stays burnt.
+//! A link is looked up first, without a transaction, and so is a code (`code`). In a transaction each
+//! is checked, and both call [`claim`] or [`repeat`]. Everything in it is committed, refusals too: a
+//! burnt code stays burnt.
 
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use super::{
+    refusal::{self, ConsumeRefusal},
+    token::{self, FoundLink},
+};
 use crate::{
     audit::{Event, Kind},
+    clock::Time,
     config::Reloadable,
-    db::Tx,
+    db::{Db, Tx},
     error::InfraError,
     login::{
-        authenticate::{SignInError, SignInRefusal},
-        device,
-        evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
+        authenticate::{BrowserState, EmailEvidence, Evidence, SignInAttempt, SignInError},
         finish::{SignedIn, finish_sign_in},
         flow::{self, Flow, FlowHolder, FlowState},
         flow_payload,
+        repeated::sign_in_again,
     },
-    secret::{Hash, Mac},
+    secret::{Hash, Mac, Plain},
     session,
     telemetry::metrics,
     user::{self, Address},
@@ -87,62 +95,78 @@ impl From<InfraError> for NotTried {
     }
 }
 
-/// Why a link or code was refused. Users see one text for most of these; the audit log has the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsumeRefusal {
-    UnknownLink,
-    /// An app named another flow than the link's.
-    OtherFlow,
-    OtherBrowser,
-    /// The caller does not hold the flow that it names.
-    NotHolder,
-    /// The text is not a code.
-    Malformed,
-    WrongCode,
-    /// The code was right once: its time is over, or later emails have replaced it.
-    ExpiredCode,
-    /// The flow has had all its attempts at a code.
-    NoTriesLeft,
-    /// The address, or the network with it, has had all its attempts at codes.
-    BudgetSpent,
-    /// The code is right, but the attempts at codes are spent. The link still works, and so does the
-    /// next code.
-    RightCodeTooLate,
-    Expired,
-    /// The user cancelled the sign-in.
-    Ended,
-    Used,
-    SessionEnded,
-    SignIn(SignInRefusal),
+/// What a link is worth, to any browser that has it.
+#[derive(Debug)]
+pub(super) enum LinkState {
+    /// It signs the holder of its flow in, first or once more.
+    Live(Box<Flow>),
+    /// It is dead (OD-12), and this flow says why.
+    Dead(Box<Flow>),
+    Unknown,
 }
 
-impl ConsumeRefusal {
-    /// Returns the reason code for the audit log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownLink => "unknown",
-            Self::OtherFlow => "other_flow",
-            Self::OtherBrowser => "other_browser",
-            Self::NotHolder => "not_holder",
-            Self::Malformed => "malformed",
-            Self::WrongCode => "wrong_code",
-            Self::ExpiredCode => "expired_code",
-            Self::NoTriesLeft => "no_tries_left",
-            Self::BudgetSpent => "budget_spent",
-            Self::RightCodeTooLate => "right_code_too_late",
-            Self::Expired => "expired",
-            Self::Ended => "ended",
-            Self::Used => "used",
-            Self::SessionEnded => "session_ended",
-            Self::SignIn(refusal) => refusal.as_str(),
-        }
-    }
+/// Returns what a link is worth. `holder` alone may repeat a use.
+pub(super) async fn find_link_state(
+    db: &Db,
+    link: &Plain,
+    holder: &FlowHolder,
+) -> Result<LinkState, InfraError> {
+    let now = db.clock().now();
+    let Some(found) = token::find_by_link(db.read(), &link.hash(), now).await? else {
+        return Ok(LinkState::Unknown);
+    };
+    let flow = found.flow;
+    let is_open = flow.state == FlowState::Open && flow.expires_at > now;
+    let is_usable = is_open && found.is_live;
+    let is_repeatable = flow::is_repeatable(&flow, now) && flow::is_held_by(&flow, holder);
+    let flow = Box::new(flow);
+    Ok(if is_usable || is_repeatable {
+        LinkState::Live(flow)
+    } else {
+        LinkState::Dead(flow)
+    })
+}
 
-    /// Returns whether a refusal may have a row in the audit log. These two cost the caller nothing.
-    const fn is_audited(self) -> bool {
-        !matches!(self, Self::Malformed | Self::NoTriesLeft)
+/// Looks a link up before its use. An app names the link's flow in `expected_flow`; a browser names
+/// none. The claim is guarded, so that what is found may be older than the unit of work.
+pub(super) async fn look_up_link(
+    conn: &impl ConnectionTrait,
+    now: Time,
+    link: &Hash,
+    expected_flow: Option<Uuid>,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<FoundLink, NotTried> {
+    let refuse = |reason| refuse_unrecorded(None, reason, attempt);
+    let Some(found) = token::find_by_link(conn, link, now).await? else {
+        return Err(refuse(ConsumeRefusal::UnknownLink));
+    };
+    // No attempt is counted: 256 bits are not guessed, and the caller may not hold the flow that it names.
+    if expected_flow.is_some_and(|id| id != found.flow.id) {
+        return Err(refuse(ConsumeRefusal::OtherFlow));
     }
+    if !flow::is_held_by(&found.flow, &attempt.holder) {
+        refusal::log(ConsumeRefusal::OtherBrowser, attempt.caller);
+        return Err(NotTried::Refused(Box::new(ConsumeOutcome::OtherHolder)));
+    }
+    attempt.caller.log_line.always_write();
+    Ok(found)
+}
+
+/// Uses a link that its holder has looked up.
+pub(super) async fn consume_link(
+    tx: &Tx,
+    FoundLink { flow, is_live }: FoundLink,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    match before_claim(tx, &flow, attempt).await? {
+        BeforeClaim::Repeat => return repeat(tx, flow, attempt).await,
+        BeforeClaim::Outcome(outcome) => return Ok(outcome),
+        BeforeClaim::Claim => {}
+    }
+    if !is_live {
+        return refuse(tx, Some(&flow), ConsumeRefusal::Expired, attempt).await;
+    }
+    claim(tx, flow, attempt, ConsumedSecret::Link).await
 }
 
 /// What an attempt comes to before its flow is claimed.
@@ -221,7 +245,11 @@ pub(super) async fn claim(
     if signed_in.linked {
         flow::settle_link(tx, flow.id).await?;
     }
-    audit_event(Kind::MagicLinkConsumed, Some(&flow), attempt)
+    Event::new(Kind::MagicLinkConsumed)
+        .caller(&attempt.caller.network, &attempt.caller.request_id)
+        .flow(flow.id)
+        .client(flow.client_id.as_deref())
+        .address(&flow.address_key)
         .user(signed_in.user.id)
         .record(tx)
         .await?;
@@ -258,9 +286,7 @@ pub(super) fn may_repeat(flow: &Flow, tx: &Tx, attempt: &ConsumeAttempt<'_>) -> 
     matches!(attempt.holder, FlowHolder::Browser(_)) && flow::is_repeatable(flow, tx.now)
 }
 
-/// B7: the holder of a flow that was consumed within the last minute gets the same session with another
-/// secret. Every repetition gets the same secret: of three clicks whose responses arrive in any order,
-/// each leaves cookies that work.
+/// B7: the holder of a flow that was consumed within the last minute gets the same session once more.
 pub(super) async fn repeat(
     tx: &Tx,
     flow: Flow,
@@ -273,61 +299,24 @@ pub(super) async fn repeat(
     let Some(current) = session::find_live(tx.conn(), id, tx.now, limits).await? else {
         return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
     };
-    let derive = |purpose: &[u8]| {
-        // A step-up between two clicks gives other secrets: those from before it are void (BS-04).
-        let since = current.session.auth_time.0.to_be_bytes();
-        let parts = [purpose, flow.id.as_bytes(), id.as_bytes(), &since];
-        attempt.repeat_mac.secret(&parts)
-    };
-    let (pre, sid) = (derive(b"pre"), derive(b"sid"));
-    // The flow's row is written before the session's, here as in `claim`: in the other order two clicks at
-    // once would wait for each other.
-    flow::record_session(tx, flow.id, id, Some(pre.hash())).await?;
-    let before = flow.consumed_browser_hash.as_deref();
-    if let Some(before) = before.and_then(Hash::from_column) {
-        flow::rebind(tx, before, pre.hash()).await?;
+    let device = attempt.browser_state.device;
+    match sign_in_again(tx, &flow, current, device, attempt.repeat_mac).await? {
+        Some(signed_in) => Ok(ConsumeOutcome::SignedIn(
+            Box::new(signed_in),
+            Box::new(flow),
+        )),
+        None => refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await,
     }
-    if !session::renew_secret(tx, id, &sid).await? {
-        return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
-    }
-    let key = flow::address_key(&flow)?;
-    let device = match attempt.browser_state.device {
-        Some(sent) if !device::has_ended(tx, &sent.hash(), &key).await? => sent.clone(),
-        _ => derive(b"device"),
-    };
-    device::remember(tx, &device.hash(), &key, current.user.id).await?;
-    let signed_in = SignedIn {
-        session: current.session,
-        user: current.user,
-        sid,
-        pre,
-        device,
-        linked: false,
-    };
-    Ok(ConsumeOutcome::SignedIn(
-        Box::new(signed_in),
-        Box::new(flow),
-    ))
 }
 
-/// Records a refusal. One that costs the caller an attempt, an email or a link has a row in the audit
-/// log, up to a limit for each flow. What any caller can cause for free is only a log line: otherwise
-/// strangers could fill the audit log (ST-17).
+/// Records a refusal in this unit of work, and returns it.
 pub(super) async fn refuse(
     tx: &Tx,
     flow: Option<&Flow>,
     reason: ConsumeRefusal,
     attempt: &ConsumeAttempt<'_>,
 ) -> Result<ConsumeOutcome, InfraError> {
-    match flow.filter(|_| reason.is_audited()) {
-        Some(flow) if flow::count_refusal(tx, flow.id).await? => {
-            audit_event(Kind::MagicLinkRefused, Some(flow), attempt)
-                .reason(reason.as_str())
-                .record(tx)
-                .await?;
-        }
-        _ => log_refusal(reason, attempt),
-    }
+    refusal::record(tx, flow, reason, attempt.caller).await?;
     Ok(ConsumeOutcome::Refused {
         flow: flow.cloned().map(Box::new),
         reason,
@@ -340,28 +329,9 @@ pub(super) fn refuse_unrecorded(
     reason: ConsumeRefusal,
     attempt: &ConsumeAttempt<'_>,
 ) -> NotTried {
-    log_refusal(reason, attempt);
+    refusal::log(reason, attempt.caller);
     NotTried::Refused(Box::new(ConsumeOutcome::Refused {
         flow: flow.map(Box::new),
         reason,
     }))
-}
-
-/// Writes the line of a refusal that has no row in the audit log.
-pub(super) fn log_refusal(reason: ConsumeRefusal, attempt: &ConsumeAttempt<'_>) {
-    if let Some(request_id) = attempt.caller.reference_if_refused() {
-        let reason = reason.as_str();
-        tracing::info!(request_id, reason, "link or code refused");
-    }
-}
-
-fn audit_event(kind: Kind, flow: Option<&Flow>, attempt: &ConsumeAttempt<'_>) -> Event {
-    let event = Event::new(kind).caller(&attempt.caller.network, &attempt.caller.request_id);
-    match flow {
-        Some(flow) => event
-            .flow(flow.id)
-            .client(flow.client_id.as_deref())
-            .address(&flow.address_key),
-        None => event,
-    }
 }

@@ -7,7 +7,7 @@ use super::api;
 use crate::{
     account::{overview, sign_out},
     federation::endpoint,
-    login::{resume, sign_in},
+    login::{restart, resume, sign_in},
     magic_link::pages,
     oauth::{
         authorize, connected, discovery, end_session, introspect, par, revoke, token, userinfo,
@@ -47,7 +47,7 @@ fn add_sign_in(routes: Route) -> Route {
         .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
         .at(
             "/login/again",
-            allow_methods("GET, HEAD", get(resume::again)),
+            allow_methods("GET, HEAD", get(restart::again)),
         )
         .at(
             "/login/email",
@@ -80,7 +80,10 @@ fn add_sign_in(routes: Route) -> Route {
             "/login/continue",
             allow_methods("GET", get(resume::continue_sign_in)),
         )
-        .at("/login/restart", allow_methods("GET", get(resume::restart)))
+        .at(
+            "/login/restart",
+            allow_methods("GET", get(restart::restart)),
+        )
 }
 
 /// The pages of sign-in with an upstream provider.

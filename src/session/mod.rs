@@ -6,8 +6,6 @@
 
 mod end;
 mod find;
-mod method;
-mod secret;
 mod start;
 
 pub use end::{end, end_all, end_from_identity, sweep};
@@ -16,6 +14,7 @@ pub use find::{
     CurrentSession, find_by_cookie, find_live, id_is, idle_end, if_live, join, list_live,
     lock_for_share, read_joined, record_use, select_one_with_user, user_column,
 };
-pub use method::{AuthMethod, FRESH_FOR, UPSTREAM_ACR, is_fresh, is_from_upstream};
-pub use secret::{renew_secret, rotate, step_up};
-pub use start::{NewSession, start};
+pub use start::{
+    AuthMethod, FRESH_FOR, NewSession, UPSTREAM_ACR, is_fresh, is_from_upstream, renew_secret,
+    rotate, start, step_up,
+};

@@ -7,7 +7,7 @@ use crate::secret::{Hash, Mac, Sealer};
 pub(super) struct TicketKey<'a> {
     pub(super) key: String,
     pub(super) handle: Hash,
-    pub(super) seal: &'a Mac,
+    pub(super) mac: &'a Mac,
 }
 
 impl TicketKey<'_> {
@@ -18,7 +18,7 @@ impl TicketKey<'_> {
     /// Returns the state, then the value under AES-256-GCM. The encryption key is made of the master key and the
     /// handle, which the store has not seen.
     pub(super) fn seal(&self, state: TicketState, value: &[u8]) -> Vec<u8> {
-        let sealer = Sealer::with_key(*self.seal.tag(&[self.handle.as_bytes()]).as_bytes());
+        let sealer = Sealer::with_key(*self.mac.tag(&[self.handle.as_bytes()]).as_bytes());
         let mut blob = vec![state.byte()];
         blob.extend(sealer.seal(&self.context(state), value));
         blob
@@ -31,7 +31,7 @@ impl TicketKey<'_> {
             .find(|state| state.byte() == first)?;
         let context = self.context(state);
         let value = self
-            .seal
+            .mac
             .tags(&[self.handle.as_bytes()])
             .find_map(|key| Sealer::with_key(*key.as_bytes()).open(&context, sealed))?;
         Some((state, value.to_vec()))

@@ -44,7 +44,7 @@ use store::{NewTicket, OnceKeys, Store, StoreResult, TicketState, version};
 pub struct Tickets {
     store: Arc<dyn Store>,
     prefix: Arc<str>,
-    seal: Mac,
+    mac: Mac,
     /// Who is charged for new entries.
     groups: Groups,
 }
@@ -92,7 +92,7 @@ impl Tickets {
     #[must_use]
     pub fn charged_to(&self, payer: Payer) -> Self {
         Self {
-            groups: groups_of(payer, &self.seal),
+            groups: groups_of(payer, &self.mac),
             ..self.clone()
         }
     }
@@ -101,7 +101,7 @@ impl Tickets {
         Self {
             store,
             prefix: prefix.into(),
-            seal: keys.mac("ticket v1"),
+            mac: keys.mac("ticket v1"),
             groups: Groups::default(),
         }
     }
@@ -294,7 +294,7 @@ impl Tickets {
         let ticket = TicketKey {
             key,
             handle: *id,
-            seal: &self.seal,
+            mac: &self.mac,
         };
         let (blob, epoch) = (ticket.seal(TicketState::Live, &[]), self.epoch_key());
         let keys = OnceKeys {
@@ -354,7 +354,7 @@ impl Tickets {
     /// counter. Two names are the same by chance once in 2^72 pairs.
     #[must_use]
     pub fn keyed_name(&self, parts: &[&[u8]]) -> String {
-        let tag = self.seal.tag(parts);
+        let tag = self.mac.tag(parts);
         URL_SAFE_NO_PAD.encode(tag.as_bytes().get(..9).unwrap_or_default())
     }
 
@@ -388,7 +388,7 @@ impl Tickets {
 
     fn counter_keys(&self, subject: &Hash, counters: &[Counter]) -> Vec<String> {
         // Networks are few enough to be guessed from a plain hash, so the store sees a keyed one.
-        let stem = self.key("count", &self.seal.tag(&[b"count", subject.as_bytes()]));
+        let stem = self.key("count", &self.mac.tag(&[b"count", subject.as_bytes()]));
         let key = |counter: &Counter| format!("{stem}:{}", counter.name);
         counters.iter().map(key).collect()
     }
@@ -397,7 +397,7 @@ impl Tickets {
         TicketKey {
             key: self.key(kind.name(), handle),
             handle: *handle,
-            seal: &self.seal,
+            mac: &self.mac,
         }
     }
 }

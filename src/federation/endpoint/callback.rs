@@ -13,17 +13,21 @@ use crate::{
         app as app_flow,
         error::{FederationError, RefusalCode},
         flow::{
-            self,
-            callback::{self, CallbackParams, ProviderPost},
+            callback::{self, CallbackParams},
+            provider_post::{self, ProviderPost},
             state::{self, Intent, Unclaimed, UpstreamFlow},
         },
-        linking::settle::UpstreamLogin,
+        linking::{
+            pending::wait,
+            settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
+        },
         provider::Providers,
         respond::respond,
-        step::{ReturnTo, Step, StepError},
+        step::{Continuation, ReturnTo, Step, StepError},
     },
     login::{
         PageError, RequestContext, client_home::with_client, lookup::find_pending, page_error,
+        pending_link::PendingLink,
     },
     web::params::Params,
 };
@@ -93,39 +97,6 @@ pub(crate) async fn resume(
     with_allow(response, request.method())
 }
 
-/// OD-12: the flow is spent, so that the same callback would be refused: the user tries again where
-/// the flow began, with the client's request.
-fn interrupted(error: StepError, flow: &UpstreamFlow) -> StepError {
-    let path = match &flow.intent {
-        Intent::Login { txn: Some(txn) } => {
-            with_client(&format!("/login?txn={txn}"), flow.client_id.as_deref())
-        }
-        Intent::Login { txn: None } => "/login".to_owned(),
-        Intent::Link => "/account".to_owned(),
-        Intent::App(_) => return error,
-    };
-    match error {
-        StepError::Page(PageError::Infra(error)) => {
-            StepError::Page(PageError::Interrupted(error, path))
-        }
-        error => error,
-    }
-}
-
-/// RFC 9110 §15.5.6: a 405 names the methods by which other providers respond.
-fn with_allow(mut response: Response, method: &Method) -> Response {
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = match *method {
-            Method::HEAD => "GET, POST",
-            Method::GET => "POST",
-            _ => "GET",
-        };
-        let allow = HeaderValue::from_static(allow);
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
-    response
-}
-
 /// A request to the callback of a provider.
 struct Callback<'a> {
     app: &'a App,
@@ -176,11 +147,21 @@ impl<'a> Callback<'a> {
         self.check_method(&Method::POST, ResponseMode::FormPost)?;
         let params = Params::from_query(request).unwrap_or_default();
         let handle = params.optional_within("h", 43).unwrap_or_default();
-        callback::claim_provider_post(&self.app.tickets, handle).await
+        provider_post::claim(&self.app.tickets, handle).await
     }
 
+    /// CB-01: whether this provider responds by this method in this mode. A HEAD, which link previews
+    /// send, spends nothing.
     fn check_method(&self, method: &Method, mode: ResponseMode) -> Result<(), FederationError> {
-        callback::check_method(self.providers, self.provider, method, mode)
+        match self.providers.uses_form_post(self.provider) {
+            None => Err(RefusalCode::ProviderDisabled.into()),
+            Some(form_post)
+                if form_post == (mode == ResponseMode::FormPost) && *method != Method::HEAD =>
+            {
+                Ok(())
+            }
+            Some(_) => Err(FederationError::new(RefusalCode::Method, method.as_str())),
+        }
     }
 
     /// CB-04 to CB-10: claims the flow, identifies the user and completes the flow. A claimed flow
@@ -203,7 +184,7 @@ impl<'a> Callback<'a> {
                 app_flow::complete::complete(self.app, self.context, request, &login).await
             }
             Intent::Login { .. } | Intent::Link => {
-                flow::complete::complete(self.app, self.context, &flow, &login).await
+                complete_in_browser(self.app, self.context, &flow, &login).await
             }
         };
         step.map_err(|error| interrupted(error, &flow))
@@ -227,12 +208,12 @@ impl<'a> Callback<'a> {
             .await
             .map_err(|error| self.refused_before_flow(error))?;
         if let Some(wait) =
-            callback::provider_post_wait(self.app, self.context, &params.state).await
+            provider_post::wait_before_store(self.app, self.context, &params.state).await
         {
             return Err(PageError::TooManyRequests(wait).into());
         }
         let tickets = self.app.tickets.charged_to(self.context.payer());
-        let handle = callback::store_provider_post(&tickets, params)
+        let handle = provider_post::store(&tickets, params)
             .await
             .map_err(|error| self.refused_before_flow(error))?;
         let (id, handle) = (self.provider, handle.to_text());
@@ -286,4 +267,74 @@ impl<'a> Callback<'a> {
     fn may_learn_of(&self, flow: &UpstreamFlow) -> bool {
         flow.record.provider == self.provider && flow.is_of_browser(self.context)
     }
+}
+
+/// CB-10: settles whose account it is: a browser is signed in, or the account waits for something.
+async fn complete_in_browser(
+    app: &App,
+    context: &RequestContext,
+    flow: &UpstreamFlow,
+    login: &UpstreamLogin,
+) -> Result<Step, StepError> {
+    let connecting = flow.intent == Intent::Link;
+    let link_context = LinkContext {
+        connecting,
+        ..LinkContext::in_browser(context)
+    };
+    match settle(app, login, link_context).await? {
+        LinkOutcome::SignedIn(session) => Ok(Step::SignedIn(
+            session,
+            Continuation::load(app, context, flow.txn()).await?,
+        )),
+        LinkOutcome::OwnAccount => Ok(Step::OwnAccount {
+            provider: login.account.provider.clone(),
+        }),
+        LinkOutcome::Waits(requirement) => {
+            let link = PendingLink {
+                session: flow.session.filter(|_| connecting),
+                txn: flow.txn().map(str::to_owned),
+                client_id: flow.client_id.clone(),
+                ..login.to_pending(requirement, app, &context.config, &context.localizer)
+            };
+            Ok(wait(app, context, &link).await?)
+        }
+        LinkOutcome::Refused(error) => Err(StepError::refused(
+            error,
+            &login.account.provider,
+            flow.return_to(),
+        )),
+    }
+}
+
+/// OD-12: the flow is spent, so that the same callback would be refused: the user tries again where
+/// the flow began, with the client's request.
+fn interrupted(error: StepError, flow: &UpstreamFlow) -> StepError {
+    let path = match &flow.intent {
+        Intent::Login { txn: Some(txn) } => {
+            with_client(&format!("/login?txn={txn}"), flow.client_id.as_deref())
+        }
+        Intent::Login { txn: None } => "/login".to_owned(),
+        Intent::Link => "/account".to_owned(),
+        Intent::App(_) => return error,
+    };
+    match error {
+        StepError::Page(PageError::Infra(error)) => {
+            StepError::Page(PageError::Interrupted(error, path))
+        }
+        error => error,
+    }
+}
+
+/// RFC 9110 §15.5.6: a 405 names the methods by which other providers respond.
+fn with_allow(mut response: Response, method: &Method) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = match *method {
+            Method::HEAD => "GET, POST",
+            Method::GET => "POST",
+            _ => "GET",
+        };
+        let allow = HeaderValue::from_static(allow);
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }

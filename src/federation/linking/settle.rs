@@ -17,8 +17,10 @@ use crate::{
     },
     login::{
         RequestContext,
-        authenticate::{SignInError, SignInRefusal},
-        evidence::{BrowserState, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
+        authenticate::{
+            BrowserState, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt, SignInError,
+            SignInRefusal,
+        },
         finish::{SignedIn, finish_sign_in},
         pending_link::{LinkRequirement, PendingLink},
         provider_buttons::display_name,

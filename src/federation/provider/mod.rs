@@ -12,7 +12,7 @@
 //!   [`Address`](crate::user::Address) alone, for the canonical form of an email address.
 //! - It imports nothing of `linking`, `flow` and `app`; of `federation` it needs only `error`.
 //! - Imports go one way, from left to right: `registry` → `doctor` → `identify` → `apple`,
-//!   `github` → `response`, `identity` → `request` → `oidc` → `error`.
+//!   `github` → `identity` → `request` → `oidc` → `error`.
 
 mod apple;
 mod doctor;
@@ -23,7 +23,6 @@ mod identity;
 mod oidc;
 mod registry;
 mod request;
-mod response;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -33,8 +32,8 @@ pub(crate) use identity::is_still_authoritative;
 pub use {
     doctor::ProviderFinding,
     error::ProviderError,
+    identify::AuthorizationResponse,
     identity::{ProviderIdentity, Trust},
     registry::Providers,
     request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord},
-    response::AuthorizationResponse,
 };

@@ -15,11 +15,10 @@ use futures_util::future::join_all;
 use super::{
     doctor::{self, ProviderFinding},
     error::ProviderError,
-    identify,
+    identify::{self, AuthorizationResponse},
     identity::ProviderIdentity,
     oidc::upstream::Upstream,
     request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord, authorization_url},
-    response::AuthorizationResponse,
 };
 use crate::{
     app::App,

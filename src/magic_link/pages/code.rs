@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     entry::{self, Refusal},
-    shared::{attempt_of, closed_error, is_of_session, render_continue},
+    link::attempt_of,
 };
 use crate::{
     app::App,
@@ -13,12 +13,14 @@ use crate::{
         context::RequestContext,
         flow::{self, Flow, FlowState},
         form::PostedForm,
-        lookup::flow_id,
+        lookup::{flow_id, is_of_session},
         page_error::{self, PageError},
+        resume::{render_continue, restart_path},
     },
     magic_link::{
         code,
-        consume::{ConsumeOutcome, ConsumeRefusal, NotTried},
+        consume::{ConsumeOutcome, NotTried},
+        refusal::ConsumeRefusal,
     },
     web::{csrf, params::Params},
 };
@@ -94,6 +96,16 @@ fn respond(
         } if is_of_session(context, &flow) => Ok(render_continue(context, &flow)),
         ConsumeOutcome::Refused { flow, .. } => Err(closed_error(flow.as_deref())),
         ConsumeOutcome::OtherHolder => Err(PageError::SignInExpired),
+    }
+}
+
+/// Returns why a flow accepts nothing any more: it was used, perhaps by this user in another window, or
+/// it has expired.
+fn closed_error(flow: Option<&Flow>) -> PageError {
+    match flow {
+        Some(flow) if flow.state == FlowState::Consumed => PageError::AlreadyUsed,
+        Some(flow) if flow.state == FlowState::Open => PageError::FlowExpired(restart_path(flow)),
+        _ => PageError::SignInExpired,
     }
 }
 

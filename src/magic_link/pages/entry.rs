@@ -14,7 +14,7 @@ use crate::{
         flow::Flow,
         resume::sent_path,
     },
-    magic_link::consume::ConsumeRefusal,
+    magic_link::refusal::ConsumeRefusal,
 };
 
 /// The most bytes of an entry that come back into its field.

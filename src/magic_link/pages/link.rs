@@ -6,21 +6,24 @@ use poem::{
     web::{Data, Path},
 };
 
-use super::shared::{attempt_of, is_of_session, other_user, render_continue};
+use super::refused_link::{render_dead, render_elsewhere};
 use crate::{
     app::App,
     login::{
-        client_home::home_of,
         context::{RequestContext, see_other},
         flow::{self, Flow, FlowState},
         form::PostedForm,
-        page::{DeadLinkPage, DeadLinkReason, ElsewherePage, ElsewhereReason, LinkMode, LinkPage},
+        lookup::is_of_session,
+        page::{ElsewherePage, ElsewhereReason, LinkMode, LinkPage},
         page_error::{self, PageError},
-        resume::{continue_path, restart_path, sent_path, stay_path},
+        resume::{continue_path, render_continue, restart_path, sent_path, stay_path},
     },
     magic_link::{
-        consume::{ConsumeOutcome, ConsumeRefusal, NotTried},
-        link::{self, LinkState},
+        consume::{
+            ConsumeAttempt, ConsumeOutcome, LinkState, NotTried, consume_link, find_link_state,
+            look_up_link,
+        },
+        refusal::ConsumeRefusal,
     },
     secret::Plain,
     telemetry::metrics,
@@ -106,10 +109,10 @@ pub(crate) async fn submit(
         };
         let attempt = attempt_of(app, &context, &params)?;
         let (link, now) = (link.hash(), app.clock().now());
-        let outcome = match link::look(app.db.read(), now, &link, None, &attempt).await {
+        let outcome = match look_up_link(app.db.read(), now, &link, None, &attempt).await {
             Ok(found) => {
                 let tx = app.db.begin().await?;
-                let outcome = link::consume(&tx, found, &attempt).await?;
+                let outcome = consume_link(&tx, found, &attempt).await?;
                 tx.commit().await?;
                 outcome
             }
@@ -142,6 +145,23 @@ pub(crate) async fn submit(
     .await
 }
 
+/// Returns the attempt that this browser makes by a form.
+pub(super) fn attempt_of<'a>(
+    app: &'a App,
+    context: &'a RequestContext,
+    params: &Params,
+) -> Result<ConsumeAttempt<'a>, PageError> {
+    Ok(ConsumeAttempt {
+        holder: context.holder(),
+        browser_state: context.browser_state(),
+        switch_confirmed: params.optional("switch")?.is_some(),
+        caller: &context.caller,
+        config: &context.config,
+        code_pepper: &app.macs.code,
+        repeat_mac: &app.macs.repeats,
+    })
+}
+
 async fn render_link(
     app: &App,
     context: &RequestContext,
@@ -168,13 +188,29 @@ async fn render_link(
     Ok(render_page(&page, options))
 }
 
+/// Returns the address of the user who is signed in in this browser, if it is not the flow's user (C7).
+pub(super) async fn other_user(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<Option<String>, PageError> {
+    let Some(current) = &context.current else {
+        return Ok(None);
+    };
+    if user::has_verified(app.db.read(), current.user.id, &flow.canonical).await? {
+        return Ok(None);
+    }
+    let address = user::primary_address(app.db.read(), current.user.id).await?;
+    Ok(address.map(|row| user::shown(&row.email)))
+}
+
 async fn find_state(
     app: &App,
     context: &RequestContext,
     token: &str,
 ) -> Result<LinkState, PageError> {
     match Plain::parse(token) {
-        Some(link) => Ok(link::state_of(&app.db, &link, &context.holder()).await?),
+        Some(link) => Ok(find_link_state(&app.db, &link, &context.holder()).await?),
         None => Ok(LinkState::Unknown),
     }
 }
@@ -213,55 +249,6 @@ async fn recover_link_form(
         return Ok(render_page(&page, &context.page_options));
     }
     Err(error)
-}
-
-/// Renders the page for a live link of another browser: it reveals nothing of it (C4).
-async fn render_elsewhere(app: &App, context: &RequestContext) -> Result<Response, PageError> {
-    let now = app.clock().now();
-    let own = flow::latest_open(app.db.read(), context.pre.hash(), now).await?;
-    let own = own.as_ref().map(sent_path);
-    let page = ElsewherePage {
-        localizer: &context.localizer,
-        reason: ElsewhereReason::OtherBrowser,
-        flow_href: own.as_deref(),
-        restart_href: "/login",
-    };
-    Ok(render_page(&page, &context.page_options))
-}
-
-/// OD-12: renders the page for a dead link. It leads to a new email in the browser that started the
-/// sign-in, and elsewhere to the client or to a new sign-in.
-fn render_dead(app: &App, context: &RequestContext, flow: Option<&Flow>) -> Response {
-    let localizer = &context.localizer;
-    let own = flow
-        .filter(|flow| flow.state == FlowState::Open && flow::is_held_by(flow, &context.holder()));
-    let home = home_of(
-        &context.config,
-        flow.and_then(|flow| flow.client_id.as_deref()),
-    );
-    let (next_href, next_label) = match (own, home) {
-        (Some(flow), _) if flow.expires_at > app.clock().now() => {
-            (sent_path(flow), localizer.text("dead-link-resend"))
-        }
-        (Some(flow), _) => (restart_path(flow), localizer.text("error-start-over")),
-        (None, Some((home, client))) => (
-            home.as_str().to_owned(),
-            localizer.text_with("error-to-client", &[("client", client)]),
-        ),
-        (None, None) => ("/login".to_owned(), localizer.text("error-start-over")),
-    };
-    let page = DeadLinkPage {
-        localizer,
-        reason: match flow.map(|flow| flow.state) {
-            None => DeadLinkReason::Unknown,
-            Some(FlowState::Consumed) => DeadLinkReason::Used,
-            Some(FlowState::Open | FlowState::Ended) => DeadLinkReason::Expired,
-        },
-        minutes: context.config.magic_link.lifetime_seconds.div_ceil(60),
-        next_href: &next_href,
-        next_label: &next_label,
-    };
-    render_page(&page, &context.page_options)
 }
 
 /// `a…@example.com`: enough for the owner to recognise, and little for a bystander to read.

@@ -3,6 +3,6 @@
 pub(crate) mod code;
 mod entry;
 pub(crate) mod link;
+mod refused_link;
 pub(crate) mod sent;
-mod shared;
 pub(crate) mod start;

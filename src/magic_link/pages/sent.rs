@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     entry::{Entry, Refusal},
-    shared::other_user,
+    link::other_user,
 };
 use crate::{
     app::App,

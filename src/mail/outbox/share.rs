@@ -43,7 +43,7 @@ use uuid::Uuid;
 pub(super) use self::state::DueEmail;
 use self::{
     domain::Recipient,
-    round::{Cap, Round},
+    round::{Cap, Round, Wait},
     state::{SharesState, Space},
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Shares {
     pub(super) fn usable(&self, free: usize) -> usize {
         let now = self.clock.now();
         let state = self.state();
-        if state.held(self.space, now).total() < (self.space.slots / 2).max(1) {
+        if state.taken(self.space, now).total() < (self.space.slots / 2).max(1) {
             state.relay.usable(free, now)
         } else {
             state.relay.usable_without_probe(free)
@@ -143,10 +143,10 @@ impl Shares {
             });
         }
         for email in left {
-            if let Some(until) = round.held_until(email) {
-                choice.held.entry(until).or_default().push(email.id);
-            } else if !round.is_held(email) && !round.waits_for_recipient(email) {
-                choice.is_more_waiting = true;
+            match round.wait(email) {
+                Wait::Until(until) => choice.held.entry(until).or_default().push(email.id),
+                Wait::ForAnotherEmail => {}
+                Wait::ForSlot => choice.is_more_waiting = true,
             }
         }
         choice
@@ -154,8 +154,8 @@ impl Shares {
 
     /// Returns how many slots are free.
     pub(super) fn free(&self) -> usize {
-        let held = self.state().held(self.space, self.clock.now());
-        self.space.slots.saturating_sub(held.total())
+        let taken = self.state().taken(self.space, self.clock.now());
+        self.space.slots.saturating_sub(taken.total())
     }
 
     /// Takes a slot for an email for which nothing has to wait: our mail server works, a slot is free,

@@ -5,12 +5,13 @@ use entree::{
     clock::Time,
     config::{Budget, Reloadable},
     login::{
-        evidence::BrowserState,
+        authenticate::BrowserState,
         flow::{self, FlowHolder, NewFlow},
     },
     magic_link::{
         code,
-        consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, NotTried},
+        consume::{ConsumeAttempt, ConsumeOutcome, NotTried},
+        refusal::ConsumeRefusal,
         token,
     },
     secret::{Hash, Plain},

@@ -20,7 +20,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("grant_family", &["src/oauth/grant_store.rs"]),
     ("known_device", &["src/login/device.rs"]),
     ("magic_link_flow", &["src/login/flow"]),
-    ("magic_link_token", &["src/magic_link/token.rs"]),
+    ("magic_link_token", &["src/magic_link/token"]),
     ("mail_outbox", &["src/mail/"]),
     // The listings of the command line show columns as they stand; they change nothing.
     ("session", &["src/session/", "src/cli/"]),

@@ -9,7 +9,11 @@ use crate::{
     },
     federation::{
         error::upstream_words,
-        provider::oidc::{algorithm, client_auth, metadata::Supported},
+        provider::oidc::{
+            client_auth,
+            keys::{ALGORITHMS, algorithm_name},
+            metadata::Supported,
+        },
     },
 };
 
@@ -50,14 +54,14 @@ fn toml_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 fn compare_algorithms(settings: &Provider, supported: &Supported) -> Option<ProviderFinding> {
     let list = supported.id_token_algs.as_ref()?;
-    let is_offered = |alg| has(list, algorithm::name(alg));
+    let is_offered = |alg| has(list, algorithm_name(alg));
     if settings.algs.iter().any(|alg| is_offered(*alg)) {
         return None;
     }
-    let usable: Vec<&str> = algorithm::ALL
+    let usable: Vec<&str> = ALGORITHMS
         .into_iter()
         .filter(|alg| is_offered(*alg))
-        .map(algorithm::name)
+        .map(algorithm_name)
         .collect();
     let hint = if usable.is_empty() {
         "register this client there for RS256 or ES256".to_owned()

@@ -1,16 +1,14 @@
-//! A provider's key set: which of its keys are used at all, and which one verifies a token.
+//! A provider's key set: which of its keys are used at all, which one verifies a token, and the names
+//! of the algorithms, as the standards write them and as the library has them.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use openidconnect::{
     JsonWebKeyId,
-    core::{CoreJsonCurveType, CoreJsonWebKey},
+    core::{CoreJsonCurveType, CoreJsonWebKey, CoreJwsSigningAlgorithm},
 };
 use serde_json::Value;
 
-use super::{
-    algorithm,
-    json::{self, Object, string},
-};
+use super::json::{self, Object, string};
 use crate::{config::providers::UpstreamAlg, federation::provider::error::KeyError};
 
 /// A longer list is not a key set.
@@ -23,6 +21,19 @@ const MAX_RSA_BITS: usize = 8192;
 
 /// How long an RSA exponent may be, in bits.
 const MAX_EXPONENT_BITS: usize = 33;
+
+/// Every algorithm that may be configured.
+pub(crate) const ALGORITHMS: [UpstreamAlg; 9] = [
+    UpstreamAlg::RS256,
+    UpstreamAlg::RS384,
+    UpstreamAlg::RS512,
+    UpstreamAlg::PS256,
+    UpstreamAlg::PS384,
+    UpstreamAlg::PS512,
+    UpstreamAlg::ES256,
+    UpstreamAlg::ES384,
+    UpstreamAlg::EdDSA,
+];
 
 /// The keys of a provider that are for verifying signatures.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +147,36 @@ impl Key {
             EdDSA => KeyType::Ed25519,
         };
         let named = self.alg.as_deref();
-        self.key_type == key_type && named.is_none_or(|named| named == algorithm::name(alg))
+        self.key_type == key_type && named.is_none_or(|named| named == algorithm_name(alg))
+    }
+}
+
+/// RFC 7518 §3.1, RFC 8037 §3.1.
+pub(crate) const fn algorithm_name(alg: UpstreamAlg) -> &'static str {
+    match alg {
+        UpstreamAlg::RS256 => "RS256",
+        UpstreamAlg::RS384 => "RS384",
+        UpstreamAlg::RS512 => "RS512",
+        UpstreamAlg::PS256 => "PS256",
+        UpstreamAlg::PS384 => "PS384",
+        UpstreamAlg::PS512 => "PS512",
+        UpstreamAlg::ES256 => "ES256",
+        UpstreamAlg::ES384 => "ES384",
+        UpstreamAlg::EdDSA => "EdDSA",
+    }
+}
+
+pub(super) const fn library_algorithm(alg: UpstreamAlg) -> CoreJwsSigningAlgorithm {
+    match alg {
+        UpstreamAlg::RS256 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+        UpstreamAlg::RS384 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+        UpstreamAlg::RS512 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+        UpstreamAlg::PS256 => CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+        UpstreamAlg::PS384 => CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+        UpstreamAlg::PS512 => CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+        UpstreamAlg::ES256 => CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+        UpstreamAlg::ES384 => CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+        UpstreamAlg::EdDSA => CoreJwsSigningAlgorithm::EdDsa,
     }
 }
 

@@ -5,7 +5,6 @@
 //! leaves to its caller is checked here, on the raw JSON, by one function for each check (ADR
 //! 0016). Nothing that a provider sent is ever formatted, because bodies contain tokens.
 
-pub(super) mod algorithm;
 mod breaker;
 pub(super) mod client_auth;
 mod discovery_alert;
@@ -13,7 +12,7 @@ mod document;
 pub(super) mod exchange;
 pub(super) mod id_token;
 pub(super) mod json;
-mod keys;
+pub(super) mod keys;
 pub(super) mod metadata;
 #[cfg(test)]
 pub(super) mod test_signer;

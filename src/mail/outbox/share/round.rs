@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::{
-    domain::{DomainState, Group, Tier},
-    state::{DueEmail, HeldSlots, SharesState, Space},
+    domain::{DomainState, Group, Recipient, Tier},
+    state::{DueEmail, SharesState, Space, TakenSlots},
 };
 use crate::clock::Time;
 
@@ -16,13 +16,32 @@ pub(super) enum Cap {
     BeyondIfProven,
 }
 
+/// What an email waits for that got no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The breaker of its domain is open until then.
+    Until(Time),
+    /// Another email ends first: the probe of its domain, or one for its recipient.
+    ForAnotherEmail,
+    ForSlot,
+}
+
 pub(super) struct Round<'a> {
     slots: usize,
     now: Time,
     state: &'a SharesState,
     unknown: DomainState,
     added: HashMap<(String, Group), usize>,
-    held: HeldSlots,
+    taken: TakenSlots,
+}
+
+/// An email that may get a slot, and what is known of its domain and recipient.
+struct Candidate<'a> {
+    email: &'a DueEmail,
+    domain: &'a DomainState,
+    recipient: Recipient,
+    tier: Tier,
+    group: Group,
 }
 
 impl<'a> Round<'a> {
@@ -33,84 +52,94 @@ impl<'a> Round<'a> {
             state,
             unknown: DomainState::default(),
             added: HashMap::new(),
-            held: state.held(space, now),
+            taken: state.taken(space, now),
         }
     }
 
     /// Gives an email a slot, if it may have one.
     pub(super) fn take(&mut self, email: &DueEmail, cap: Cap) -> bool {
-        let domain = self.domain(email);
-        let recipient = self.state.recipient(email);
-        let tier = domain.tier(recipient, self.now);
-        let group = Group::of(tier, recipient);
-        let held = domain.in_flight_of_group(group) + self.added(email, group);
-        let has_room = held < self.most_of_domain(domain, group, cap) && self.has_room(tier);
-        let must_wait = self.waits_for_recipient(email) || self.is_held(email);
-        if !has_room || must_wait {
+        let candidate = self.candidate(email);
+        let (tier, group) = (candidate.tier, candidate.group);
+        let taken = self.taken_by(&candidate, &[group]);
+        let has_room = taken < self.most_of_domain(&candidate, cap) && self.has_room(tier);
+        if !has_room || self.waits_for_another(&candidate) || self.is_held(&candidate) {
             return false;
         }
-        self.held.slow += usize::from(tier == Tier::Slow);
-        self.held.new += usize::from(tier == Tier::New);
-        self.held.usual += usize::from(tier == Tier::Usual);
+        self.taken.slow += usize::from(tier == Tier::Slow);
+        self.taken.new += usize::from(tier == Tier::New);
+        self.taken.usual += usize::from(tier == Tier::Usual);
         *self.added.entry((email.domain.clone(), group)).or_default() += 1;
         true
     }
 
+    /// Returns what an email waits for that got no slot.
+    pub(super) fn wait(&self, email: &DueEmail) -> Wait {
+        let candidate = self.candidate(email);
+        if let Some(until) = self.held_until(&candidate) {
+            Wait::Until(until)
+        } else if self.is_held(&candidate) || self.waits_for_another(&candidate) {
+            Wait::ForAnotherEmail
+        } else {
+            Wait::ForSlot
+        }
+    }
+
+    fn candidate<'b>(&'b self, email: &'b DueEmail) -> Candidate<'b> {
+        let domain = self.state.domains.get(&email.domain);
+        let domain = domain.unwrap_or(&self.unknown);
+        let recipient = self.state.recipient(email);
+        let tier = domain.tier(recipient, self.now);
+        Candidate {
+            email,
+            domain,
+            recipient,
+            tier,
+            group: Group::of(tier, recipient),
+        }
+    }
+
     /// Until when an email waits because the breaker of its domain is open. An email for a known
     /// person does not.
-    pub(super) fn held_until(&self, email: &DueEmail) -> Option<Time> {
-        let until = self.domain(email).open_until()?;
-        (until > self.now && self.group(email) != Group::Known).then_some(until)
+    fn held_until(&self, candidate: &Candidate<'_>) -> Option<Time> {
+        let until = candidate.domain.open_until()?;
+        (until > self.now && candidate.group != Group::Known).then_some(until)
     }
 
     /// Whether the breaker keeps an email from having a slot: it is open, or a probe is under way.
-    pub(super) fn is_held(&self, email: &DueEmail) -> bool {
-        let domain = self.domain(email);
-        let Some(until) = domain.open_until() else {
+    fn is_held(&self, candidate: &Candidate<'_>) -> bool {
+        let Some(until) = candidate.domain.open_until() else {
             return false;
         };
-        match self.group(email) {
-            Group::Known => self.held(email, &[Group::Known]) > 0,
+        match candidate.group {
+            Group::Known => self.taken_by(candidate, &[Group::Known]) > 0,
             Group::Stalled | Group::Strangers => {
                 let all = [Group::Known, Group::Stalled, Group::Strangers];
-                until > self.now || self.held(email, &all) > 0
+                until > self.now || self.taken_by(candidate, &all) > 0
             }
         }
     }
 
     /// Whether an email waits until another one for its recipient ends.
-    pub(super) fn waits_for_recipient(&self, email: &DueEmail) -> bool {
-        let recipient = self.state.recipient(email);
-        self.domain(email).is_waiting_for(recipient, self.now)
-    }
-
-    fn domain(&self, email: &DueEmail) -> &DomainState {
-        let domain = self.state.domains.get(&email.domain);
-        domain.unwrap_or(&self.unknown)
-    }
-
-    fn group(&self, email: &DueEmail) -> Group {
-        let recipient = self.state.recipient(email);
-        Group::of(self.domain(email).tier(recipient, self.now), recipient)
-    }
-
-    fn added(&self, email: &DueEmail, group: Group) -> usize {
-        let key = (email.domain.clone(), group);
-        self.added.get(&key).copied().unwrap_or(0)
+    fn waits_for_another(&self, candidate: &Candidate<'_>) -> bool {
+        let recipient = candidate.recipient;
+        candidate.domain.is_waiting_for(recipient, self.now)
     }
 
     /// How many slots these groups of the email's domain have.
-    fn held(&self, email: &DueEmail, groups: &[Group]) -> usize {
-        let domain = self.domain(email);
-        let of_group =
-            |group: &Group| domain.in_flight_of_group(*group) + self.added(email, *group);
+    fn taken_by(&self, candidate: &Candidate<'_>, groups: &[Group]) -> usize {
+        let of_group = |group: &Group| {
+            let key = (candidate.email.domain.clone(), *group);
+            let added = self.added.get(&key).copied().unwrap_or(0);
+            candidate.domain.in_flight_of_group(*group) + added
+        };
         groups.iter().map(of_group).sum()
     }
 
-    /// How many slots a group of a domain may have.
-    fn most_of_domain(&self, domain: &DomainState, group: Group, cap: Cap) -> usize {
+    /// How many slots the group of an email may have in its domain.
+    fn most_of_domain(&self, candidate: &Candidate<'_>, cap: Cap) -> usize {
+        let domain = candidate.domain;
         let is_beyond = cap == Cap::BeyondIfProven && domain.is_proven(self.now);
-        match group {
+        match candidate.group {
             Group::Known if is_beyond => self.part(3),
             Group::Strangers if is_beyond && domain.is_stalling(self.now) => self.part(2),
             Group::Strangers if is_beyond => self.part(3),
@@ -120,9 +149,9 @@ impl<'a> Round<'a> {
 
     /// Whether a tier leaves the next ones their quarters.
     fn has_room(&self, tier: Tier) -> bool {
-        let HeldSlots {
+        let TakenSlots {
             slow, new, usual, ..
-        } = self.held;
+        } = self.taken;
         let is_below_half = slow + new < self.part(2);
         let leaves_a_quarter = slow + new + usual < self.part(3);
         match tier {

@@ -51,16 +51,16 @@ pub(super) struct Space {
     pub(super) waiting: usize,
 }
 
-/// How many slots the attempts of each tier hold.
+/// How many slots the attempts of each tier have taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HeldSlots {
+pub(super) struct TakenSlots {
     pub(super) slow: usize,
     pub(super) new: usize,
     pub(super) usual: usize,
     known: usize,
 }
 
-impl HeldSlots {
+impl TakenSlots {
     pub(super) const fn total(self) -> usize {
         self.slow + self.new + self.usual + self.known
     }
@@ -87,7 +87,7 @@ impl SharesState {
     /// Returns how many slots attempts hold. One that waits for the server of its recipient holds a
     /// place beside them instead, while there are some: the tiers of new domains and of usual emails have at
     /// most a quarter of the places each, and slow emails have none.
-    pub(super) fn held(&self, space: Space, now: Time) -> HeldSlots {
+    pub(super) fn taken(&self, space: Space, now: Time) -> TakenSlots {
         let slots_and_places = |tier, most: usize| {
             let domains = self.domains.values();
             let (all, waiting) = domains.fold((0, 0), |(all, waiting), domain| {
@@ -101,7 +101,7 @@ impl SharesState {
         let (new, of_new) = slots_and_places(Tier::New, space.waiting / 4);
         let (usual, of_usual) = slots_and_places(Tier::Usual, space.waiting / 4);
         let (known, _) = slots_and_places(Tier::Known, space.waiting - of_new - of_usual);
-        HeldSlots {
+        TakenSlots {
             slow,
             new,
             usual,

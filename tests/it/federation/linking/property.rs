@@ -15,8 +15,7 @@ use entity::{grant_family, session, user_identity};
 use entree::{
     federation::linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     login::{
-        authenticate::link_account,
-        evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
+        authenticate::{BrowserState, EmailEvidence, Evidence, SignInAttempt, link_account},
         finish::finish_sign_in,
         first_party::{Issuance, IssueTokens as _},
         pending_link::LinkRequirement,

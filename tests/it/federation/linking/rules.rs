@@ -13,9 +13,11 @@ use entree::{
         linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     },
     login::{
-        authenticate::{SignInError, SignInRefusal},
+        authenticate::{
+            BrowserState, EmailEvidence, Evidence, IdentityEvidence, SignInAttempt, SignInError,
+            SignInRefusal,
+        },
         device,
-        evidence::{BrowserState, EmailEvidence, Evidence, IdentityEvidence, SignInAttempt},
         finish::finish_sign_in,
         pending_link,
         pending_link::LinkRequirement,

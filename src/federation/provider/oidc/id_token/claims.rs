@@ -16,9 +16,8 @@ use crate::{
         provider::{
             error::{IdTokenError, KeyError},
             oidc::{
-                algorithm::library_algorithm,
                 json::{Object, string},
-                keys::Key,
+                keys::{Key, library_algorithm},
             },
         },
     },

@@ -403,6 +403,6 @@ fn it_10_a_malformed_claim_is_named_without_its_value() {
         .unwrap();
     let message = "address.locality, locale, updated_at is malformed".to_owned();
     assert_eq!(error, IdTokenError::Claims(message));
-    let names = library::malformed_claims(claims.as_object().unwrap(), |some| some.len() < 8);
+    let names = malformed_claims(claims.as_object().unwrap(), |some| some.len() < 8);
     assert_eq!(names, "a claim", "claims that parse alone and not together");
 }
