@@ -196,13 +196,12 @@ async fn claim_request(
     // request. The claim of the flow comes last: if a step before it fails, the same address works again.
     let resume_path = pending.resumed_by.resume_path();
     let txn = store_request(app, context, &pending).await?;
-    if !pending::claim_origin_for(&app.tickets, &pending, flow.id).await? {
-        return Ok(None);
-    }
+    let is_own = pending::claim_origin_for(&app.tickets, &pending, flow.id).await?;
+    // Also where another sign-in was first, so that the next visit stores nothing.
     let tx = app.db.begin().await?;
     let claimed = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
-    Ok(claimed.then(|| format!("{resume_path}?{txn}")))
+    Ok((claimed && is_own).then(|| format!("{resume_path}?{txn}")))
 }
 
 /// Stores a request for this browser, and returns the query parameter that names it.
