@@ -170,7 +170,8 @@ impl Db {
     ) -> Result<Self, InfraError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.trim_start_matches("//");
-            file::create_private(path)?;
+            let file = options::sqlite_file(path)?;
+            file::create_private(&file)?;
             let sent = SentCounter::default();
             let open = async |connections| {
                 let inner = Database::connect(options::sqlite(path, connections)).await?;
@@ -188,7 +189,7 @@ impl Db {
             let read = pool(open(max_connections.clamp(1, 8)).await?, None);
             let lookup = Lookup {
                 pool: read.clone(),
-                readers: Some(path.into()),
+                readers: Some(file.into()),
             };
             return Ok(Self {
                 write,

@@ -135,8 +135,10 @@ fn of_code(code: &str) -> Verdict {
             Verdict::Unavailable
         }
         "57014" | "55P03" => Verdict::Unavailable,
-        // SQLite: busy, locked, read-only, I/O error, full.
-        _ if matches!(sqlite_code(code), Some(5 | 6 | 8 | 10 | 13)) => Verdict::Unavailable,
+        // SQLite: busy, locked, read-only, I/O error, full, cannot be opened, locking protocol.
+        _ if matches!(sqlite_code(code), Some(5 | 6 | 8 | 10 | 13 | 14 | 15)) => {
+            Verdict::Unavailable
+        }
         _ => Verdict::Bug,
     }
 }

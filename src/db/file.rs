@@ -2,14 +2,14 @@
 
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt;
-use std::{fs::OpenOptions, io::ErrorKind};
+use std::{fs::OpenOptions, io::ErrorKind, path::Path};
 
 use crate::error::InfraError;
 
 /// Creates the file of the database for its owner alone, whatever the umask and the folder (OA-13).
 /// SQLite gives the mode of this file to those that it creates beside it. A file that exists keeps
 /// its mode: the operator may let a group read it.
-pub(super) fn create_private(path: &str) -> Result<(), InfraError> {
+pub(super) fn create_private(path: &Path) -> Result<(), InfraError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -19,7 +19,7 @@ pub(super) fn create_private(path: &str) -> Result<(), InfraError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(InfraError::Unavailable {
             dependency: "database",
-            cause: format!("{path} cannot be created: {error}"),
+            cause: format!("{} cannot be created: {error}", path.display()),
         }),
     }
 }

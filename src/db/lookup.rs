@@ -2,12 +2,16 @@
 //!
 //! On SQLite they run on the thread of the caller (SP-11). The driver hands each statement to a thread of its
 //! connection and back, which costs more than the look-up itself. Here it blocks the caller for some microseconds
-//! instead, on one of a few connections that only read. On PostgreSQL a look-up is any other read.
+//! instead, on one of a few connections that only read, and never waits: what cannot run at once goes to the pool. On
+//! PostgreSQL a look-up is any other read.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,10 +19,7 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, Statement, Value,
-    sea_query::SelectStatement,
-};
+use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, Statement, Value, sea_query::SelectStatement};
 
 use super::{
     joined::{OwnRow, Row},
@@ -29,6 +30,9 @@ use crate::error::InfraError;
 
 /// How many statements each connection keeps prepared.
 const PREPARED: usize = 32;
+
+/// How long a connection is used. A file that was put in place of the first one is found after this time.
+const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// What finds one row of tables that are joined ([`super::joined`]).
 pub trait FindRow: Sync {
@@ -62,7 +66,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Closes the connections, so that SQLite's log can be folded into its file. A later look-up opens one again.
+    /// Closes the connections, so that SQLite's log can be folded into its file. Later look-ups go to the pool.
     pub(super) fn close(&self) {
         if let Some(readers) = &self.readers {
             readers.close();
@@ -72,12 +76,14 @@ impl Lookup {
 
 impl FindRow for Lookup {
     async fn find_row(&self, select: &SelectStatement) -> Result<Option<Row>, InfraError> {
-        let Some(readers) = &self.readers else {
-            return self.pool.find_row(select).await;
-        };
-        self.pool.sent.statement();
-        let found = readers.find(&DatabaseBackend::Sqlite.build(select))?;
-        Ok(found.map(Row::Own))
+        let statement = self.pool.get_database_backend().build(select);
+        if let Some(readers) = &self.readers
+            && let Some(found) = readers.find(&statement)
+        {
+            self.pool.sent.statement();
+            return Ok(found?.map(Row::Own));
+        }
+        Ok(self.pool.query_one_raw(statement).await?.map(Row::Driver))
     }
 }
 
@@ -86,8 +92,7 @@ impl FindRow for Lookup {
 pub(super) struct Readers {
     path: Arc<PathBuf>,
     slots: Arc<[Slot]>,
-    /// Of the callers that find all others in use.
-    shared: Arc<Slot>,
+    is_closed: Arc<AtomicBool>,
 }
 
 type Slot = Mutex<Option<Reader>>;
@@ -95,67 +100,78 @@ type Slot = Mutex<Option<Reader>>;
 #[derive(Debug)]
 struct Reader {
     connection: Connection,
+    opened_at: Instant,
     /// The names of the columns of each statement, by its text.
     names: HashMap<String, Arc<[String]>>,
 }
 
-impl From<&str> for Readers {
-    fn from(path: &str) -> Self {
-        // As many as there are threads that run requests: more are not at work at once.
+impl From<PathBuf> for Readers {
+    fn from(path: PathBuf) -> Self {
+        // As many as there are processors: about as many threads run requests.
         let count = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            path: Arc::new(PathBuf::from(path)),
+            path: Arc::new(path),
             slots: (0..count.min(16)).map(|_| Slot::default()).collect(),
-            shared: Arc::default(),
+            is_closed: Arc::default(),
         }
     }
 }
 
 impl Readers {
-    fn find(&self, statement: &Statement) -> Result<Option<OwnRow>, DbErr> {
+    /// Runs a statement. Returns none if it could not run without waiting: all connections are in use, the file
+    /// is locked, or the connections are closed. The pool waits on a thread of its own.
+    fn find(&self, statement: &Statement) -> Option<Result<Option<OwnRow>, DbErr>> {
         let began = Instant::now();
-        let done = self.run(statement).map_err(database_error);
+        let mut slot = self.slots.iter().find_map(|slot| slot.try_lock().ok())?;
+        if self.is_closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        let done = self.run(&mut slot, statement);
+        if done.is_err() {
+            *slot = None;
+        }
+        drop(slot);
+        if done.as_ref().is_err_and(must_wait) {
+            return None;
+        }
+        let done = done.map_err(database_error);
         observe("sqlite", &statement.sql, began.elapsed(), done.is_err());
-        done
+        Some(done)
     }
 
-    fn run(&self, statement: &Statement) -> rusqlite::Result<Option<OwnRow>> {
-        let mut slot = self.free_slot();
-        let reader = match &mut *slot {
-            Some(reader) => reader,
-            empty => empty.insert(Reader::open(&self.path)?),
+    fn run(
+        &self,
+        slot: &mut Option<Reader>,
+        statement: &Statement,
+    ) -> rusqlite::Result<Option<OwnRow>> {
+        let reader = match slot {
+            Some(reader) if reader.opened_at.elapsed() < MAX_AGE => reader,
+            old => old.insert(Reader::open(&self.path)?),
         };
         reader.find(statement)
     }
 
-    /// Returns a connection that no other thread uses, and waits for one only if all are in use.
-    fn free_slot(&self) -> MutexGuard<'_, Option<Reader>> {
-        let free = self.slots.iter().find_map(|slot| slot.try_lock().ok());
-        free.unwrap_or_else(|| lock(&self.shared))
-    }
-
+    /// Closes the connections, so that SQLite's log can be folded into its file. None is opened again.
     fn close(&self) {
-        for slot in self.slots.iter().chain([&*self.shared]) {
-            *lock(slot) = None;
+        self.is_closed.store(true, Ordering::SeqCst);
+        for slot in self.slots.iter() {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }
 
-fn lock(slot: &Slot) -> MutexGuard<'_, Option<Reader>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Reader {
     fn open(path: &Path) -> rusqlite::Result<Self> {
-        // Not read-only: the first reader of a file after a crash folds in its log.
+        // Not read-only: the first reader of a file after a crash recovers its log.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(Duration::ZERO)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(Self {
             connection,
+            opened_at: Instant::now(),
             names: HashMap::new(),
         })
     }
@@ -214,14 +230,24 @@ impl ToSql for Bound<'_> {
     }
 }
 
+/// Returns whether a statement could not run because of what others do with the file just now.
+fn must_wait(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+        )
+    )
+}
+
 /// Returns what the driver would report: a file that cannot be read now is an outage and no bug (ST-18).
 fn database_error(error: rusqlite::Error) -> DbErr {
     let is_passing = matches!(
         error.sqlite_error_code(),
         Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::ReadOnly
+            ErrorCode::ReadOnly
                 | ErrorCode::SystemIoFailure
                 | ErrorCode::DiskFull
                 | ErrorCode::CannotOpen

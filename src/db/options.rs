@@ -1,13 +1,14 @@
 //! How connections are opened.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use sea_orm::{
     ConnectOptions,
-    sqlx::{self, Connection as _, pool::PoolOptions},
+    sqlx::{self, Connection as _, pool::PoolOptions, sqlite::SqliteConnectOptions},
 };
 
 use super::condemned::{ACQUIRE, Condemned, STATEMENT};
+use crate::error::InfraError;
 
 pub(super) fn postgres(url: &str, connections: u32, condemned: &Condemned) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
@@ -24,8 +25,18 @@ pub(super) fn postgres(url: &str, connections: u32, condemned: &Condemned) -> Co
     options
 }
 
+/// Returns the file that the driver opens for this path: it decodes `%20` and the like.
+pub(super) fn sqlite_file(path: &str) -> Result<PathBuf, InfraError> {
+    let options: SqliteConnectOptions = sqlite_url(path).parse().map_err(InfraError::internal)?;
+    Ok(options.get_filename().to_path_buf())
+}
+
+fn sqlite_url(path: &str) -> String {
+    format!("sqlite://{path}?mode=rwc")
+}
+
 pub(super) fn sqlite(path: &str, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(format!("sqlite://{path}?mode=rwc"));
+    let mut options = ConnectOptions::new(sqlite_url(path));
     options
         .max_connections(connections)
         .min_connections(1)

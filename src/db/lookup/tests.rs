@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use entity::{Time, session, user};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _,
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseBackend, EntityTrait as _,
+    IntoActiveModel as _,
     sea_query::{Expr, Query},
 };
 
@@ -147,7 +148,7 @@ async fn sp_11_a_lookup_writes_nothing() {
         "UPDATE users SET roles = '' RETURNING roles",
     );
     let readers = stage.db.lookup().readers.as_ref().unwrap();
-    assert!(readers.find(&statement).is_err());
+    assert!(readers.find(&statement).unwrap().is_err());
     let found = user::Entity::find_by_id(user.id).one(stage.db.pool()).await;
     assert_eq!(found.unwrap(), Some(user));
 }
@@ -160,6 +161,85 @@ async fn st_18_a_lookup_in_a_file_that_is_away_is_an_outage() {
     let select = select_one_with_user(id_is(public_id()));
     let error = stage.db.lookup().find_row(&select).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
+}
+
+/// What cannot run at once goes to the pool, whose own threads wait.
+#[tokio::test]
+async fn sp_11_a_lookup_never_waits() {
+    let stage = Stage::new().await;
+    let user = stage.user(None).await;
+    let session = stage.session(&user).await;
+    let statement = DatabaseBackend::Sqlite.build(&select_one_with_user(id_is(session.id)));
+    let readers = stage.db.lookup().readers.as_ref().unwrap();
+    assert!(readers.find(&statement).unwrap().unwrap().is_some());
+    {
+        let _in_use: Vec<_> = readers
+            .slots
+            .iter()
+            .map(|slot| slot.lock().unwrap())
+            .collect();
+        assert!(readers.find(&statement).is_none());
+    }
+    let other = Connection::open(&*readers.path).unwrap();
+    other
+        .pragma_update(None, "locking_mode", "EXCLUSIVE")
+        .unwrap();
+    readers
+        .slots
+        .iter()
+        .for_each(|slot| *slot.lock().unwrap() = None);
+    stage.db.read().inner.clone().close().await.unwrap();
+    stage.db.write().inner.clone().close().await.unwrap();
+    other
+        .execute_batch("BEGIN EXCLUSIVE; UPDATE users SET roles = ''; COMMIT")
+        .unwrap();
+    let began = Instant::now();
+    assert!(readers.find(&statement).is_none());
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+/// ST-18: after the service has let go of its database, a look-up is an outage, as any statement is.
+#[tokio::test]
+async fn st_18_a_lookup_after_the_end_is_an_outage() {
+    let stage = Stage::new().await;
+    let select = select_one_with_user(id_is(public_id()));
+    assert!(stage.db.lookup().find_row(&select).await.unwrap().is_none());
+    stage.db.close().await;
+    let error = stage.db.lookup().find_row(&select).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+/// A file that was put in place of the first one is found once a connection is old, and after an error at once.
+#[tokio::test]
+async fn sp_11_a_reader_is_dropped_after_an_error() {
+    let stage = Stage::new().await;
+    let readers = stage.db.lookup().readers.as_ref().unwrap();
+    let wrong = Statement::from_string(DatabaseBackend::Sqlite, "SELECT nothing FROM nowhere");
+    assert!(readers.find(&wrong).unwrap().is_err());
+    assert!(
+        readers
+            .slots
+            .iter()
+            .all(|slot| slot.lock().unwrap().is_none())
+    );
+}
+
+/// The driver decodes a path as part of a URL.
+#[tokio::test]
+async fn sp_11_lookups_read_the_file_of_the_driver() {
+    let folder = std::env::temp_dir().join(format!("entree%2Dlookup-{}", public_id()));
+    let decoded = PathBuf::from(folder.display().to_string().replace("%2D", "-"));
+    std::fs::create_dir(&decoded).unwrap();
+    let url = format!("sqlite:{}", folder.join("entree.db").display());
+    let db = Db::connect(&url, 4, Clock::default()).await.unwrap();
+    let stage = Stage {
+        db,
+        folder: decoded,
+    };
+    stage.db.migrate().await.unwrap();
+    let select = select_one_with_user(id_is(public_id()));
+    assert!(stage.db.lookup().find_row(&select).await.unwrap().is_none());
+    assert!(!folder.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

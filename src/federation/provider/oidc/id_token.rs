@@ -218,8 +218,8 @@ fn check_signed(
     })
 }
 
-/// The second verification, by the library. Checks that every claim that it knows has its type (IT-10), then runs the library's
-/// checks with the token's time of issue as its clock, because it allows for no skew.
+/// The second verification, by the library. Checks that every claim that it knows has its type (IT-10),
+/// then runs the library's checks with the token's time of issue as its clock, because it allows for no skew.
 fn check_by_library(
     token: &ParsedToken<'_>,
     key: &Key,
