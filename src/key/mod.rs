@@ -26,7 +26,7 @@ pub use keys::Keys;
 pub use lifecycle::KeyChange;
 pub use pair::sign_with_pkcs8;
 pub use provider::install;
-pub use remote::{ClientKeys, KeysAwaited};
+pub use remote::{ClientKeys, KeysUnavailable};
 pub use row::KeyInfo;
 pub use snapshot::PublishedKeys;
 

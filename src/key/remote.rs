@@ -34,6 +34,9 @@ const MAX_STALE_AGE: Duration = Duration::from_secs(3600);
 /// How many requests may wait for one document.
 const MAX_WAITING: usize = 4;
 
+/// When to try again while as many wait.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// The published keys of all clients. Clones share them.
 #[derive(Clone, Default)]
 pub struct ClientKeys {
@@ -54,9 +57,14 @@ struct Slot {
     fetched_at: tokio::sync::Mutex<Option<Time>>,
 }
 
-/// The document is being fetched, and as many requests as may wait for it do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeysAwaited;
+/// There are no keys to trust now: the document cannot be read, or it is being fetched and as many
+/// requests as may wait for it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the keys of the client cannot be read now")]
+pub struct KeysUnavailable {
+    /// After this time another try may find them.
+    pub retry_after: Duration,
+}
 
 struct FetchedKeys {
     keys: Arc<Jwks>,
@@ -85,31 +93,35 @@ impl Slot {
 
 impl ClientKeys {
     /// Returns the keys at `uri`: the cached ones if `suffices` accepts them, else those that are
-    /// there now, if they may be fetched again already. Returns nothing if there are none to trust.
+    /// there now, if they may be fetched again already.
     ///
     /// # Errors
-    /// [`KeysAwaited`]: a later try finds the keys, or that there are none.
+    /// [`KeysUnavailable`]: nothing is known about the client's keys, so no assertion is wrong.
     pub async fn get(
         &self,
         uri: &str,
         suffices: impl Fn(&Jwks) -> bool,
         now: Time,
-    ) -> Result<Option<Arc<Jwks>>, KeysAwaited> {
+    ) -> Result<Arc<Jwks>, KeysUnavailable> {
         let slot = self.slot(uri);
         if let Some(keys) = slot
             .no_older_than(MAX_AGE, now)
             .filter(|keys| suffices(keys))
         {
-            return Ok(Some(keys));
+            return Ok(keys);
         }
-        let _place = slot.waiting.try_acquire().map_err(|_| KeysAwaited)?;
+        let busy = KeysUnavailable { retry_after: BUSY };
+        let _place = slot.waiting.try_acquire().map_err(|_| busy)?;
         // A task of its own: a caller that disconnects must not cancel the fetch, or there would be
         // no keys for a minute.
         let fetching = tokio::spawn(refresh(Arc::clone(&slot), uri.to_owned(), now));
         if let Err(error) = fetching.await {
             tracing::error!(cause = %error, "fetching the keys of a client failed");
         }
-        Ok(slot.no_older_than(MAX_STALE_AGE, now))
+        let unread = KeysUnavailable {
+            retry_after: MIN_FETCH_INTERVAL,
+        };
+        slot.no_older_than(MAX_STALE_AGE, now).ok_or(unread)
     }
 
     fn slot(&self, uri: &str) -> Arc<Slot> {
@@ -183,7 +195,7 @@ mod tests {
         let disconnected = timeout(Duration::ZERO, keys.get(&uri, |_| true, now)).await;
         assert!(disconnected.is_err());
         assert!(
-            keys.get(&uri, |_| true, now).await.unwrap().is_some(),
+            keys.get(&uri, |_| true, now).await.is_ok(),
             "the next caller gets it"
         );
     }
@@ -195,7 +207,7 @@ mod tests {
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
-        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.unwrap().is_some();
+        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.is_ok();
         for host in [
             "127.0.0.1",
             "localhost",
@@ -229,7 +241,8 @@ mod tests {
         for one in &mut waiting {
             assert!(one.now_or_never().is_none());
         }
-        assert!(matches!(ask().await, Err(KeysAwaited)));
+        let busy = KeysUnavailable { retry_after: BUSY };
+        assert_eq!(ask().await.err(), Some(busy));
         waiting.pop();
         let mut next = ask();
         assert!(

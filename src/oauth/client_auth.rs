@@ -216,7 +216,14 @@ impl Attempt<'_> {
                 let _ = limit::hit(tickets, RULE, &client_failures, budgets).await;
                 Err(self.reject(reason).await)
             }
-            Err(AssertionError::RetryLater(wait)) => Err(EndpointError::RetryLater(wait)),
+            Err(AssertionError::MaybeUsed(wait)) => Err(EndpointError::retry_later(
+                "assertions_of_before_unknown",
+                wait,
+            )),
+            Err(AssertionError::KeysUnavailable(keys)) => Err(EndpointError::retry_later(
+                "client_keys_unavailable",
+                keys.retry_after,
+            )),
             Err(AssertionError::Infra(error)) => Err(error.into()),
         }
     }

@@ -201,9 +201,14 @@ pub(crate) enum EndpointError {
     /// The client or its network sent too many requests; how long it must wait.
     #[error("too many requests")]
     TooManyRequests(Duration),
-    /// The assertion cannot be verified now; after this time the client may send a new one.
-    #[error("the assertion cannot be verified now")]
-    RetryLater(Duration),
+    /// The assertion cannot be verified now.
+    #[error("the assertion cannot be verified now: {reason}")]
+    RetryLater {
+        /// Why, for the log.
+        reason: &'static str,
+        /// After this time the client may send a new one.
+        wait: Duration,
+    },
     #[error(transparent)]
     Infra(#[from] InfraError),
 }
@@ -215,12 +220,16 @@ impl From<ParamError> for EndpointError {
 }
 
 impl EndpointError {
+    pub(crate) const fn retry_later(reason: &'static str, wait: Duration) -> Self {
+        Self::RetryLater { reason, wait }
+    }
+
     /// Returns the code for the metrics, or none for what is not the client's fault.
     #[must_use]
     pub(crate) const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Client(error) | Self::Challenge(error) => Some(error.code),
-            Self::RetryLater(_) => Some(ErrorCode::TemporarilyUnavailable),
+            Self::RetryLater { .. } => Some(ErrorCode::TemporarilyUnavailable),
             Self::TooManyFailures(_) | Self::TooManyRequests(_) | Self::Infra(_) => None,
         }
     }
@@ -247,12 +256,11 @@ impl EndpointError {
                 let description = "Too many requests. Wait, then try again.";
                 RefusalReason::new("too_many_requests").attach_to(too_many(description, wait))
             }
-            Self::RetryLater(wait) => {
+            Self::RetryLater { reason, wait } => {
                 let description =
                     "The assertion cannot be verified now. Try again later, with a new assertion.";
-                // RD-09: the ticket store cannot know yet which assertions were used before it began.
                 let error = OauthError::new(ErrorCode::TemporarilyUnavailable, description)
-                    .with_reason("assertions_of_before_unknown");
+                    .with_reason(reason);
                 let mut response = error.into_response();
                 set_retry_after(&mut response, wait);
                 response

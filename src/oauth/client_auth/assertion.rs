@@ -13,7 +13,7 @@ use crate::{
     clock::Time,
     config::{Client, jwks::Jwks},
     error::InfraError,
-    key::{Claims, ForeignToken, KeysAwaited},
+    key::{Claims, ForeignToken, KeysUnavailable},
     oauth::error::{ErrorCode, OauthError},
     secret::Hash,
     ticket::{Once, TicketKind},
@@ -46,19 +46,19 @@ const REMEMBERED_AFTER_EXPIRY: i64 = 60;
 
 const MAX_JTI: usize = 512;
 
-/// When to try again while too many requests wait for the keys of a client.
-const KEYS_AWAITED: Duration = Duration::from_secs(2);
-
 /// Why an assertion is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AssertionError {
     /// The assertion is wrong; the reason for the log.
     #[error("{0}")]
     Invalid(&'static str),
-    /// It is not known yet whether the assertion is right or new. After this time the client may send
-    /// another one.
-    #[error("it is not known yet whether the assertion is right or new")]
-    RetryLater(Duration),
+    /// RD-09: the ticket store cannot know yet whether the assertion is new. After this time the client
+    /// may send another one.
+    #[error("it is not known yet whether the assertion is new")]
+    MaybeUsed(Duration),
+    /// CA-10: it is not known whether the assertion is right.
+    #[error(transparent)]
+    KeysUnavailable(#[from] KeysUnavailable),
     #[error(transparent)]
     Infra(#[from] InfraError),
 }
@@ -205,9 +205,8 @@ async fn is_signed_by(
     let is_known =
         |keys: &Jwks| lookup == KeyLookup::Cached || assertion.names_key_in(keys) || is_by(keys);
     let now = app.clock().now();
-    let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await;
-    let keys = keys.map_err(|KeysAwaited| AssertionError::RetryLater(KEYS_AWAITED))?;
-    Ok(keys.is_some_and(|keys| is_by(&keys)))
+    let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await?;
+    Ok(is_by(&keys))
 }
 
 /// CA-8: each `jti` of a client counts once while the assertion is valid. This step comes last, so
@@ -232,7 +231,7 @@ async fn claim_jti(
         return Ok(());
     }
     let wait = safe_from.saturating_sub(now.seconds()).saturating_add(1);
-    Err(AssertionError::RetryLater(to_duration(wait.max(1))))
+    Err(AssertionError::MaybeUsed(to_duration(wait.max(1))))
 }
 
 fn to_duration(seconds: i64) -> Duration {

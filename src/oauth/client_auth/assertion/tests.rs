@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use aws_lc_rs::{
@@ -587,7 +587,50 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
     let while_away = status(&first, "1").await;
     assert_eq!(while_away, 200, "the cached keys stay good for a time");
     test_app.advance(3600);
-    assert_eq!(status(&first, "1").await, 401, "but not forever");
+    assert_eq!(status(&first, "1").await, 503, "but not forever");
+}
+
+/// A document that cannot be read says nothing about an assertion: no failure is counted, and the client
+/// learns when to try again.
+#[tokio::test]
+async fn ca_10_without_the_published_keys_a_client_is_asked_to_try_again() {
+    let key = ClientKey::generate();
+    let is_there = Arc::new(AtomicBool::new(false));
+    let (document, published) = (
+        json!({ "keys": [key.jwk(None)] }).to_string(),
+        Arc::clone(&is_there),
+    );
+    let server = TestServer::start(move |_| {
+        let status = if published.load(Ordering::SeqCst) {
+            200
+        } else {
+            500
+        };
+        raw_response(status, "content-type: application/json\r\n", &document)
+    })
+    .await;
+    let test_app = start(&key).await;
+    test_app.configure(SIGNER, |client| {
+        client.jwks = None;
+        client.jwks_uri = format!("{}/jwks", server.base);
+    });
+    allow_failures(&test_app, 1, 3600);
+    for _ in 0..3 {
+        let response = request_token(&test_app, &key.sign(&claims(&test_app))).await;
+        assert_eq!(response.error(), (503, "temporarily_unavailable"));
+        assert_eq!(response.header(header::RETRY_AFTER), "60");
+    }
+    is_there.store(true, Ordering::SeqCst);
+    test_app.advance(60);
+    let response = request_token(&test_app, &key.sign(&claims(&test_app))).await;
+    assert_eq!(response.status, 200, "nothing was counted");
+    let wrong = ClientKey::generate().sign(&claims(&test_app));
+    assert_eq!(request_token(&test_app, &wrong).await.status, 401);
+    assert_eq!(
+        request_token(&test_app, &wrong).await.status,
+        429,
+        "the budget is one"
+    );
 }
 
 #[test]
