@@ -84,10 +84,11 @@ impl SharesState {
         }
     }
 
-    /// Returns how many slots attempts hold. One that waits for the server of its recipient holds a
-    /// place beside them instead, while there are some: the tiers of new domains and of usual emails have at
-    /// most a quarter of the places each, and slow emails have none.
-    pub(super) fn taken(&self, space: Space, now: Time) -> TakenSlots {
+    /// Returns how many slots the attempts of each tier hold. An attempt that waits for the server of
+    /// its recipient holds a place beside the slots instead, while its tier has one left: new domains and
+    /// usual emails have a quarter of the places each, known recipients have the rest, and slow emails
+    /// have none.
+    pub(super) fn taken_slots(&self, space: Space, now: Time) -> TakenSlots {
         let slots_and_places = |tier, most: usize| {
             let domains = self.domains.values();
             let (all, waiting) = domains.fold((0, 0), |(all, waiting), domain| {
