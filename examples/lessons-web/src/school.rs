@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     App,
     challenge::Challenge,
-    session::{Lost, Session},
+    session::{Session, SessionError},
 };
 
 /// What came of it.
@@ -32,8 +32,8 @@ pub(crate) async fn get<T: DeserializeOwned>(
     attempt(app, session, path)
         .await
         .unwrap_or_else(|lost| match lost {
-            Lost::Over => Answer::Over,
-            Lost::Away(cause) => Answer::Away(cause),
+            SessionError::Over => Answer::Over,
+            SessionError::Away(cause) => Answer::Away(cause),
         })
 }
 
@@ -41,7 +41,7 @@ async fn attempt<T: DeserializeOwned>(
     app: &App,
     session: &Session,
     path: &str,
-) -> Result<Answer<T>, Lost> {
+) -> Result<Answer<T>, SessionError> {
     let mut token = session.access_token(app).await?;
     for last in [false, true] {
         let url = format!("{}{path}", app.lessons_api_url);

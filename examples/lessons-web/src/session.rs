@@ -56,7 +56,7 @@ pub(crate) struct Session {
 
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Lost {
+pub(crate) enum SessionError {
     /// The grant has ended: signed out elsewhere, locked out, idle for too long.
     #[error("the visit is over")]
     Over,
@@ -84,14 +84,14 @@ impl Session {
     /// A token for the API, refreshed before it is over. While Entree is away the one that we have does.
     ///
     /// # Errors
-    /// [`Lost`]
-    pub(crate) async fn access_token(&self, app: &App) -> Result<String, Lost> {
+    /// [`SessionError`]
+    pub(crate) async fn access_token(&self, app: &App) -> Result<String, SessionError> {
         let mut tokens = self.tokens.lock().await;
         let now = Instant::now();
         if now + app.refresh_margin >= tokens.until
             && let Err(lost) = self.refresh(app, &mut tokens).await
         {
-            let Lost::Away(cause) = &lost else {
+            let SessionError::Away(cause) = &lost else {
                 return Err(lost);
             };
             if now >= tokens.until {
@@ -106,8 +106,8 @@ impl Session {
     /// ago. Of several requests at once only the first one asks.
     ///
     /// # Errors
-    /// [`Lost`]
-    pub(crate) async fn renewed(&self, app: &App, refused: &str) -> Result<String, Lost> {
+    /// [`SessionError`]
+    pub(crate) async fn renewed(&self, app: &App, refused: &str) -> Result<String, SessionError> {
         let mut tokens = self.tokens.lock().await;
         if tokens.access == refused {
             self.refresh(app, &mut tokens).await?;
@@ -149,19 +149,24 @@ impl Session {
 
     /// RFC 6749 §6. The old token is forgotten only once the answer has the next one: the same request again within a
     /// minute gives that same one.
-    async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), Lost> {
+    async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), SessionError> {
         let Some(refresh) = &tokens.refresh else {
-            return Err(Lost::Over);
+            return Err(SessionError::Over);
         };
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh.as_str()),
             ("client_id", &app.client_id),
         ];
-        let answer = match ask(app, &form).await? {
+        let answer = match request_tokens(app, &form).await {
             Ok(answer) => answer,
-            Err(error) if error == "invalid_grant" => return Err(Lost::Over),
-            Err(error) => return Err(anyhow::anyhow!("refresh: {error}").into()),
+            Err(TokenRequestError::Refused(error)) if error == "invalid_grant" => {
+                return Err(SessionError::Over);
+            }
+            Err(TokenRequestError::Refused(error)) => {
+                return Err(anyhow::anyhow!("refresh: {error}").into());
+            }
+            Err(TokenRequestError::Unavailable(error)) => return Err(error.into()),
         };
         // First of all: whatever comes now, the old one is used up.
         if answer.refresh_token.is_some() {
@@ -178,7 +183,7 @@ impl Session {
                 .await
                 .context("ID token")?;
             if proof.sub != self.sub {
-                return Err(Lost::Over);
+                return Err(SessionError::Over);
             }
         }
         tokens.until = until(answer.expires_in);
@@ -201,23 +206,44 @@ fn until(expires_in: Option<u64>) -> Instant {
     Instant::now() + Duration::from_secs(expires_in.unwrap_or(300).min(3600))
 }
 
-/// Asks the token endpoint; gives its answer or its error. A public client: what it shows is in the form alone.
+/// Why the token endpoint gave no tokens.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenRequestError {
+    /// The error code of the response (RFC 6749 §5.2).
+    #[error("{0}")]
+    Refused(String),
+    /// The provider is away, or its response is neither tokens nor such an error.
+    #[error(transparent)]
+    Unavailable(#[from] anyhow::Error),
+}
+
+/// Sends a form to the token endpoint and returns the tokens. The client is public: the form holds all that
+/// it authenticates with.
 ///
 /// # Errors
-/// If the provider is away or answers with something else.
-pub(crate) async fn ask(
+/// [`TokenRequestError`]
+pub(crate) async fn request_tokens(
     app: &App,
     form: &[(&str, &str)],
-) -> anyhow::Result<Result<TokenResponse, String>> {
-    let endpoint = &app.issuer.metadata().await?.token_endpoint;
-    let answer = app.issuer.post(endpoint).form(form).send().await?;
-    if answer.status() == StatusCode::BAD_REQUEST {
-        return Ok(Err(answer.json::<TokenError>().await?.error));
+) -> Result<TokenResponse, TokenRequestError> {
+    let response = post_form(app, form).await?;
+    if response.status() == StatusCode::BAD_REQUEST {
+        let refusal: TokenError = response.json().await.map_err(anyhow::Error::from)?;
+        return Err(TokenRequestError::Refused(refusal.error));
     }
-    let tokens: TokenResponse = answer.error_for_status()?.json().await?;
+    Ok(read_tokens(response).await?)
+}
+
+async fn post_form(app: &App, form: &[(&str, &str)]) -> anyhow::Result<reqwest::Response> {
+    let endpoint = &app.issuer.metadata().await?.token_endpoint;
+    Ok(app.issuer.post(endpoint).form(form).send().await?)
+}
+
+async fn read_tokens(response: reqwest::Response) -> anyhow::Result<TokenResponse> {
+    let tokens: TokenResponse = response.error_for_status()?.json().await?;
     anyhow::ensure!(
         tokens.token_type.eq_ignore_ascii_case("bearer"),
         "a token type that we do not know"
     );
-    Ok(Ok(tokens))
+    Ok(tokens)
 }

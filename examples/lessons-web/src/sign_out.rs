@@ -11,7 +11,7 @@ use crate::{App, Session, page, see_other};
 /// sign-in costs one redirect. A POST, and the cookie is `SameSite=Lax`: no other site can send it.
 #[handler]
 pub(crate) async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    if let Some(session) = take(app, request) {
+    if let Some(session) = take_session(app, request) {
         session.give_back(app).await;
     }
     forget(app, see_other("/"))
@@ -21,7 +21,7 @@ pub(crate) async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Respo
 /// refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
 #[handler]
 pub(crate) async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    let Some(session) = take(app, request) else {
+    let Some(session) = take_session(app, request) else {
         return see_other("/");
     };
     session.give_back(app).await;
@@ -40,7 +40,7 @@ pub(crate) fn done() -> Response {
     page::sign_in(Some("You've signed out here and at Entree."))
 }
 
-fn take(app: &App, request: &Request) -> Option<Session> {
+fn take_session(app: &App, request: &Request) -> Option<Session> {
     app.sessions.take(app.cookie(request, "session")?)
 }
 
