@@ -26,7 +26,6 @@ pub(super) const LEAST_PATIENCE_STALLING: Duration = Duration::from_secs(2);
 /// more.
 pub(super) const MOST_PATIENCE_CROWDED: Duration = Duration::from_secs(5);
 
-/// An email that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DueEmail {
     pub(crate) id: Uuid,
