@@ -1,7 +1,7 @@
 #!/bin/bash
-# Whether the tests of upstream sign-in notice when a rule is gone. In a clone under target/mutants each rule below gets a
-# switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and with
-# none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
+# Whether the tests of upstream sign-in notice when a rule is gone. In a clone under target/mutants each rule below gets
+# a switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and
+# with none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
 #
 #   scripts/mutants.sh              # all; the table goes to stdout
 #   scripts/mutants.sh r_27 r_30    # some

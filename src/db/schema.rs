@@ -18,8 +18,8 @@ impl Db {
             // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
             return Ok(Beside::new(&applied(pool).await?).up(pool, None).await?);
         }
-        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs there, too:
-        // a large table takes longer than a statement of ours may.
+        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs
+        // there, too: a large table takes longer than a statement of ours may.
         let lock = pool.begin().await?;
         lock.execute_unprepared("SET LOCAL statement_timeout = 0")
             .await?;

@@ -120,7 +120,8 @@ impl Session {
         self.tokens.lock().await.id.clone()
     }
 
-    /// Gives the refresh token back (RFC 7009): this client will not use it any more. That Entree is away changes nothing here.
+    /// Gives the refresh token back (RFC 7009): this client will not use it any more. That Entree is away changes
+    /// nothing here.
     pub(crate) async fn give_back(&self, app: &App) {
         let Some(token) = self.tokens.lock().await.refresh.take() else {
             return;

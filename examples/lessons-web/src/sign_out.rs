@@ -17,8 +17,8 @@ pub(crate) async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Respo
     forget(app, see_other("/"))
 }
 
-/// The same, and then sends the browser to Entree to end its session there (RP-Initiated Logout 1.0 §2): with it end the
-/// refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
+/// The same, and then sends the browser to Entree to end its session there (RP-Initiated Logout 1.0 §2): with it end
+/// the refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
 #[handler]
 pub(crate) async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let Some(session) = take_session(app, request) else {

@@ -18,8 +18,8 @@ use crate::clock::Time;
 pub(super) const MAX_DOMAINS: usize = 4096;
 /// How many times the usual duration the server may take for a recipient at a first attempt.
 const TIMES_USUAL: u32 = 8;
-/// The least that it may take, and the least while the domain stalls or many attempts wait. What needs longer has all of
-/// the time-out at its next attempt, in the tier of slow emails.
+/// The least that it may take, and the least while the domain stalls or many attempts wait. What needs longer has all
+/// of the time-out at its next attempt, in the tier of slow emails.
 pub(super) const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const LEAST_PATIENCE_STALLING: Duration = Duration::from_secs(2);
 /// The most that it may take while many attempts wait, unless twice the usual duration of all domains is
