@@ -1,4 +1,4 @@
-//! The ID token: who signed in (OpenID Connect Core §3.1.3.7). Our client is registered for ES256.
+//! Verifies the ID token, which says who signed in (OpenID Connect Core §3.1.3.7). The client is registered for ES256.
 
 use jwt_compact::{AlgorithmExt as _, Claims, Empty, UntrustedToken, alg::Es256};
 use lessons_api::{
@@ -10,11 +10,11 @@ use serde::Deserialize;
 /// How far clocks may differ, in seconds.
 pub(crate) const LEEWAY: i64 = 30;
 
-/// What the token must fit.
+/// What the token must match.
 pub(crate) struct Expected<'a> {
-    /// Ourselves.
+    /// The id of this client.
     pub(crate) client_id: &'a str,
-    /// Sent with the request; none after a refresh (OpenID Connect Core §12.2).
+    /// The nonce of the request; none after a refresh (OpenID Connect Core §12.2).
     pub(crate) nonce: Option<&'a str>,
     /// Seconds since 1970.
     pub(crate) now: i64,
@@ -23,35 +23,35 @@ pub(crate) struct Expected<'a> {
 /// Why an ID token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IdTokenError {
-    /// Not a token, an access token, or another algorithm than ours.
+    /// The text is no token, is an access token, or is signed by another algorithm.
     #[error("not an ID token of ours")]
     Kind,
-    /// See [`NoKey`].
+    /// The key is not available.
     #[error(transparent)]
     Key(#[from] NoKey),
-    /// Signature or shape.
+    /// The signature is wrong, or a claim is malformed.
     #[error("wrong signature or malformed claims")]
     Signature,
-    /// Says `iss` of another.
+    /// `iss` names another issuer.
     #[error("wrong issuer")]
     Issuer,
-    /// Meant for another client.
+    /// `aud` names another client.
     #[error("wrong audience")]
     Audience,
-    /// Over, or from the future.
+    /// The token has expired, or was issued in the future.
     #[error("not valid now")]
     Time,
-    /// Belongs to another sign-in.
+    /// The nonce is that of another sign-in.
     #[error("wrong nonce")]
     Nonce,
 }
 
-/// What it proves.
+/// What a verified ID token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// The person.
+    /// The user.
     pub(crate) sub: String,
-    /// When they last proved who they are, in seconds since 1970.
+    /// When the user last signed in, in seconds since 1970.
     pub(crate) auth_time: Option<i64>,
 }
 
@@ -71,10 +71,10 @@ enum Audience {
     List(Vec<String>),
 }
 
-/// Who it is of.
+/// Verifies an ID token and returns whose it is.
 ///
 /// # Errors
-/// [`IdTokenError`]: one name a rule.
+/// [`IdTokenError`], with one variant for each rule.
 pub(crate) async fn verify(
     issuer: &Issuer,
     keys: &Keys,

@@ -1,11 +1,11 @@
-//! A person who is signed in, and the tokens that we hold for them.
+//! A user who is signed in, and the tokens that this client holds for them.
 //!
 //! The access token lives for minutes, the refresh token changes with every use: it is kept **here, on the server, in
-//! memory**, one for each visit, and never reaches the browser. A script that was smuggled into a page can then use the
-//! visit while the page is open, but carries nothing away; and since one process holds it behind one lock, no two
-//! requests ever use the same one, which Entree would have to take for theft. A client on several machines keeps it in
-//! its own database, sealed, and locks the row. After a restart people sign in again: one redirect, no page, as long as
-//! Entree's session lasts.
+//! memory**, one for each session, and never reaches the browser. A script that was injected into a page can then use
+//! the session while the page is open, but takes no token away. One process holds the token behind one lock, so that no
+//! two requests use the same one, which Entree would have to take for theft. A client on several machines keeps it in
+//! its own database, sealed, and locks the row. After a restart users sign in again: by one redirect, without a page,
+//! as long as Entree's session lasts.
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::{App, id_token};
 
-/// RFC 6749 §5.1.
+/// A token response (RFC 6749 §5.1).
 #[derive(Deserialize)]
 pub(crate) struct TokenResponse {
     access_token: String,
@@ -30,26 +30,26 @@ pub(crate) struct TokenResponse {
     expires_in: Option<u64>,
 }
 
-/// RFC 6749 §5.2.
+/// An error response (RFC 6749 §5.2).
 #[derive(Deserialize)]
 struct TokenError {
     error: String,
 }
 
-/// What a visit holds.
+/// The tokens of a session.
 struct Tokens {
     access: String,
     refresh: Option<String>,
-    /// The newest one: it tells Entree whom to sign out.
+    /// The newest ID token, by which Entree knows whom to sign out.
     id: String,
-    /// When the access token is over.
+    /// When the access token expires.
     until: Instant,
 }
 
-/// A person who is signed in. Clones share the tokens.
+/// The session of a user. Clones share the tokens.
 #[derive(Clone)]
 pub(crate) struct Session {
-    /// The person.
+    /// The user.
     pub(crate) sub: String,
     tokens: Arc<Mutex<Tokens>>,
 }
@@ -57,16 +57,16 @@ pub(crate) struct Session {
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
-    /// The grant has ended: signed out elsewhere, locked out, idle for too long.
+    /// The grant has ended: the user signed out elsewhere or was locked out, or it was unused for too long.
     #[error("the visit is over")]
     Over,
-    /// Entree is away, and the last token is over.
+    /// Entree is unavailable, and the last token has expired.
     #[error(transparent)]
     Away(#[from] anyhow::Error),
 }
 
 impl Session {
-    /// Begins with what a code was exchanged for.
+    /// Starts a session with the tokens of a code exchange.
     pub(crate) fn begin(sub: String, answer: TokenResponse) -> Self {
         let id = answer.id_token.unwrap_or_default();
         let tokens = Tokens {
@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    /// A token for the API, refreshed before it is over. While Entree is away the one that we have does.
+    /// Returns an access token, which is refreshed before it expires. While Entree is unavailable the last one is used.
     ///
     /// # Errors
     /// [`SessionError`]
@@ -102,8 +102,8 @@ impl Session {
         Ok(tokens.access.clone())
     }
 
-    /// Another token than `refused`: the API did not take it, or it does not say yet what the person may since a moment
-    /// ago. Of several requests at once only the first one asks.
+    /// Returns another access token than `refused`, which the API did not accept, or which lacks a role that the user
+    /// has been given since. Of several requests at once only the first one refreshes.
     ///
     /// # Errors
     /// [`SessionError`]
@@ -115,13 +115,13 @@ impl Session {
         Ok(tokens.access.clone())
     }
 
-    /// The hint for signing out (RP-Initiated Logout 1.0 §2).
+    /// Returns the hint for signing out (RP-Initiated Logout 1.0 §2).
     pub(crate) async fn id_token(&self) -> String {
         self.tokens.lock().await.id.clone()
     }
 
-    /// Gives the refresh token back (RFC 7009): this client will not use it any more. That Entree is away changes
-    /// nothing here.
+    /// Revokes the refresh token (RFC 7009), which this client will not use any more. The sign-out goes on while Entree
+    /// is unavailable.
     pub(crate) async fn give_back(&self, app: &App) {
         let Some(token) = self.tokens.lock().await.refresh.take() else {
             return;
@@ -148,8 +148,8 @@ impl Session {
         }
     }
 
-    /// RFC 6749 §6. The old token is forgotten only once the answer has the next one: the same request again within a
-    /// minute gives that same one.
+    /// Refreshes the tokens (RFC 6749 §6). The old refresh token is kept until the response has the next one: the same
+    /// request again within a minute returns that one.
     async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), SessionError> {
         let Some(refresh) = &tokens.refresh else {
             return Err(SessionError::Over);
@@ -169,12 +169,12 @@ impl Session {
             }
             Err(TokenRequestError::Unavailable(error)) => return Err(error.into()),
         };
-        // First of all: whatever comes now, the old one is used up.
+        // This comes first: the old one is used up, whatever follows.
         if answer.refresh_token.is_some() {
             tokens.refresh = answer.refresh_token;
         }
         if let Some(id) = &answer.id_token {
-            // OpenID Connect Core §12.2: of the same person, or the grant is not ours.
+            // OpenID Connect Core §12.2: the token is about the same user, or the grant is another's.
             let expected = id_token::Expected {
                 client_id: &app.client_id,
                 nonce: None,
@@ -197,7 +197,6 @@ impl Session {
 }
 
 impl TokenResponse {
-    /// The ID token.
     pub(crate) fn id_token(&self) -> &str {
         self.id_token.as_deref().unwrap_or_default()
     }
