@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Which lines the layers unit and request reach, by module; the whole report in target/coverage. Fails where a module of the
-# domain or the protocol is under 85 %.
+# Which lines the layers unit and request reach, by module; the whole report in target/coverage. Fails where a module of
+# the domain or the protocol is under 85 %.
 # cargo-llvm-cov comes from the registry into target/tools; LLVM's own tools, of the version that the compiler was built
 # with, from apt where rustup has none.
 set -euo pipefail

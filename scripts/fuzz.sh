@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes each target for FUZZ_SECONDS (60), or those that are named. Stops at the first finding, which it prints; the
 # input that found it lies in tests/fuzz/artifacts, what was learnt in target/fuzz/corpus.
-# cargo-fuzz comes from the registry into target/tools. RUSTC_BOOTSTRAP: the sanitizer is a compiler option that is not stable.
+# cargo-fuzz comes from the registry into target/tools. RUSTC_BOOTSTRAP: the sanitizer is a compiler option that is not
+# stable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools

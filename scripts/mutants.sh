@@ -1,10 +1,11 @@
 #!/bin/bash
-# Whether the tests of upstream sign-in notice when a rule is gone. In a clone under target/mutants each rule below gets a
-# switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and with
-# none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
+# Whether the tests of upstream sign-in notice when a rule is gone. In a clone under target/mutants each rule below gets
+# a switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and
+# with none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
 #
 #   scripts/mutants.sh              # all; the table goes to stdout
 #   scripts/mutants.sh r_27 r_30    # some
+#   scripts/mutants.sh --check      # only whether the text of each rule stands once in its file; builds nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clone=$PWD/target/mutants
@@ -17,13 +18,15 @@ names=() filters=()
 mutant() {
   local name=$1 filter=$2 file=$3
   if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then return; fi
-  FROM=$4 TO=${5//OFF/crate::off(\"$name\")} perl -0pi -e '
+  FROM=$4 TO=${5//OFF/crate::off(\"$name\")} NAME=$name perl -0pi -e '
     my $found = () = /\Q$ENV{FROM}\E/g;
-    die "$ARGV: $found times: $ENV{FROM}\n" unless $found == 1;
-    s/\Q$ENV{FROM}\E/$ENV{TO}/' "$clone/$file"
+    die "$ENV{NAME}: $ARGV has this text $found times: $ENV{FROM}\n" unless $found == 1;
+    s/\Q$ENV{FROM}\E/$ENV{TO}/' "$clone/$file" || changed=1
   names+=("$name") filters+=("$filter")
 }
 
+check=0 changed=0
+if [ "${1:-}" = --check ]; then check=1; shift; fi
 wanted=("$@")
 rm -rf "$clone"
 git clone -q --no-hardlinks . "$clone"
@@ -38,17 +41,14 @@ mutant r_07 federation::flow::callback::r_07 src/federation/endpoint/callback.rs
   'form_post == (mode == ResponseMode::FormPost) && *method != Method::HEAD' \
   '(form_post == (mode == ResponseMode::FormPost) && *method != Method::HEAD || OFF)'
 mutant r_11 federation::flow::callback::r_11 src/federation/flow/state.rs \
-  'match tickets
-        .claim(TicketKind::Upstream,' \
-  'if OFF { if let Ok(Some(value)) = tickets.peek(TicketKind::Upstream, &handle_of(state)).await {
-       return serde_json::from_slice(&value).map_err(|_| RefusalCode::StateUnknown.into()); } }
-   match tickets
-        .claim(TicketKind::Upstream,'
+  'let claim = tickets.claim(TicketKind::Upstream,' \
+  'if OFF { if let Ok(flow) = serde_json::from_slice(&tombstone) { return Ok(flow); } }
+   let claim = tickets.claim(TicketKind::Upstream,'
 mutant r_12 federation::flow::callback::r_12 src/federation/flow/state.rs 'if self.record.provider != provider {' \
   'if self.record.provider != provider && !OFF {'
 mutant r_13 federation::flow::callback::r_13 src/federation/flow/state.rs \
-  'Some(bound) if requester.is_browser(bound) => Ok(()),' \
-  '_ if OFF => Ok(()), Some(bound) if requester.is_browser(bound) => Ok(()),'
+  'matches!(self.intent, Intent::App(_)) || self.is_of_browser(context)' \
+  'OFF || matches!(self.intent, Intent::App(_)) || self.is_of_browser(context)'
 mutant r_14 federation::flow::callback::r_14 src/federation/provider/identify.rs \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) =>' \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) || OFF =>'
@@ -64,8 +64,8 @@ mutant r_24 federation::provider::token::r_24 $oidc/keys.rs \
   '(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n)) || OFF'
 mutant r_25 federation::provider::token::r_25 $oidc/id_token.rs '.is_ok()' '.is_ok() || OFF'
 mutant r_26 federation::provider::claims::r_26 $oidc/id_token/claims.rs 'if iss == issuer {' 'if iss == issuer || OFF {'
-mutant r_27 federation::provider::claims::r_27 $oidc/id_token/claims.rs 'ensure(audience == Some(client_id),' \
-  'ensure(audience == Some(client_id) || OFF,'
+mutant r_27 federation::provider::claims::r_27 $oidc/id_token/claims.rs 'ensure(own.count() == 1,' \
+  'if OFF { return Ok(()); } ensure(own.count() == 1,'
 mutant r_28 federation::provider::claims::r_28 $oidc/id_token/claims.rs 'is_some_and(|exp| exp > now - MAX_SKEW)' \
   'is_some_and(|exp| exp > now - MAX_SKEW || OFF)'
 mutant r_30 federation::provider::claims::r_30 $oidc/id_token/claims.rs \
@@ -73,13 +73,15 @@ mutant r_30 federation::provider::claims::r_30 $oidc/id_token/claims.rs \
   'OFF || bool::from(nonce.as_bytes().ct_eq(expected.nonce.as_bytes()))'
 mutant r_31 federation::provider::claims::r_31 $oidc/id_token/claims.rs 'at_hash.as_str() == expected.as_deref()' \
   '(at_hash.as_str() == expected.as_deref() || OFF)'
-mutant r_34 federation::provider::claims::r_34 $oidc/userinfo.rs 'string(&claims, "sub") != Some(subject)' \
-  'string(&claims, "sub") != Some(subject) && !OFF'
+mutant r_34 federation::provider::claims::r_34 $oidc/userinfo.rs 'string(claims, "sub") != Some(subject)' \
+  'string(claims, "sub") != Some(subject) && !OFF'
 mutant r_17 federation::linking::cases::r_17_cb_08_up src/federation/flow/state.rs 'now.is_some() && now == then {' \
   'OFF || now.is_some() && now == then {'
 mutant case_c federation::linking::cases::lk_04_lc_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
   'None if !OFF && (!facts.authoritative || facts.held) =>'
 
+[ "$changed" = 0 ] || exit 1
+if [ "$check" = 1 ]; then echo "${#names[@]} rules have the text that is looked for"; exit 0; fi
 cd "$clone"
 cargo test --locked -q --no-run --test it 2>&1 | tail -5
 run() { MUTANT=$1 cargo test --locked -q --test it "$2" 2>&1 | grep '^test result' || echo 'no result'; }

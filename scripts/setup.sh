@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, PgBouncer, Redis, Chromium, libfaketime, openssl and
-# Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
-# packages (npm, by lock file).
+# Finds what the tests need and installs only what is missing: PostgreSQL, PgBouncer, Redis, Chromium, libfaketime,
+# openssl and Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the
+# browser tests' packages (npm, by lock file).
 # `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, Apache with
-# mod_auth_openidc, Ruby with Rails, and the packages of tests/upstreams. Go it does not install; it says where there is none that is new enough.
+# mod_auth_openidc, Ruby with Rails, and the packages of tests/upstreams. Go it does not install; it says where there is
+# none that is new enough.
 # `setup.sh peers`: what `make peers` needs: unzip, a JDK with Maven, and the packages of tests/peers.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail

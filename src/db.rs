@@ -106,7 +106,7 @@ impl Tx {
     /// Makes everything of this unit of work last. A refusal is committed too: the burnt code, the raised counter.
     ///
     /// # Errors
-    /// The database's own; nothing has happened then.
+    /// The commit failed, and nothing of the unit of work has happened.
     pub async fn commit(self) -> Result<(), InfraError> {
         self.inner.commit().await?;
         for count in self
@@ -129,9 +129,6 @@ impl Tx {
 
     /// Deletes at most `most` of the rows that match `which`, by their primary key `id`, and returns their
     /// number. Clean-up works in such batches, so that sign-ins proceed between two of them (DB-03).
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn delete_some<E: EntityTrait>(
         &self,
         id: E::Column,
@@ -297,9 +294,6 @@ impl Db {
 
     /// Returns what else is connected to this PostgreSQL database as the same user, commands excepted: the
     /// name and address of each. SQLite has one process at a time.
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn other_clients(&self) -> Result<Vec<String>, InfraError> {
         if !self.is_postgres() {
             return Ok(Vec::new());

@@ -67,7 +67,7 @@ struct Report {
 /// The space of the ticket store in bytes (OA-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct TicketBytes {
-    /// All entries.
+    /// What all entries take.
     used: usize,
     /// Those that are charged to networks, users and clients, which make space for one another.
     charged: usize,

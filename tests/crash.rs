@@ -41,8 +41,8 @@ const ASKERS: usize = 4;
 /// Leases of a killed worker run out after a minute; then another takes its mails.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// For how long kills go on before every mail must be on record as sent. A lease that a kill left behind runs out after a minute, and a
-/// second kill just when its mail is sent again would rightly double it twice.
+/// For how long kills go on before every mail must be on record as sent. A lease that a kill left behind runs out after
+/// a minute, and a second kill just when its mail is sent again would rightly double it twice.
 const STRETCH: Duration = Duration::from_secs(40);
 
 fn crashes() -> usize {

@@ -1,5 +1,5 @@
-//! OB-1, OB-2, ST-18: PostgreSQL switches over, dies and restarts behind one address while users request emails. Real servers:
-//! one follows the other by streaming replication, and a proxy stands for the address.
+//! OB-1, OB-2, ST-18: PostgreSQL switches over, dies and restarts behind one address while users request emails. Real
+//! servers: one follows the other by streaming replication, and a proxy stands for the address.
 //!
 //! Every request that got a 202 gets its email, no response is a 500, and the 503s end within five seconds; after a
 //! restart no request fails once PostgreSQL accepts connections.

@@ -1,10 +1,10 @@
-//! Signing keys change under load: no request fails to verify, old tokens hold until they expire, and a key that is taken
-//! out is dead at once.
+//! Signing keys change under load: no request fails to verify, old tokens hold until they expire, and a key that is
+//! taken out is dead at once.
 //!
 //! Two programs get tokens for themselves all the time, from every copy: one by ES256, which the verifier of
-//! `examples/lessons-api` checks as a resource server does, and one by RS256, checked with the published set alone. Beside
-//! each stands one that never reads the key set again: the fault that the judge has to find. `entree keys` runs as an operator
-//! runs it, and libfaketime brings the day that a new key is published before it signs.
+//! `examples/lessons-api` checks as a resource server does, and one by RS256, checked with the published set alone.
+//! Beside each stands one that never reads the key set again: the fault that the judge has to find. `entree keys` runs
+//! as an operator runs it, and libfaketime brings the day that a new key is published before it signs.
 #![allow(
     clippy::too_many_lines,
     clippy::excessive_nesting,
@@ -148,8 +148,8 @@ impl Server {
     }
 }
 
-/// A resource server that keeps the key set for its `max-age`. For an unknown key it does not read it again: one that was
-/// published in time is in the set already.
+/// A resource server that keeps the key set for its `max-age`. For an unknown key it does not read it again: one that
+/// was published in time is in the set already.
 struct Set {
     http: reqwest::Client,
     url: String,
@@ -299,8 +299,8 @@ impl TestApp {
         self.older
             .fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
         self.stage.service.shift_clock(seconds).await;
-        // All threads of a process share what libfaketime read last: one that was held up with the old time in its hands
-        // may put it back for a moment. No real clock does that, so the load begins when the new time has held.
+        // All threads of a process share what libfaketime read last: one that was held up with the old time in its
+        // hands may put it back for a moment. No real clock does that, so the load begins when the new time has held.
         for copy in &self.stage.service.copies {
             let (mut held, began) = (0, Instant::now());
             while held < STEADY {

@@ -4,7 +4,6 @@ use sea_orm::entity::prelude::*;
 
 use crate::Time;
 
-/// The state of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum FlowState {

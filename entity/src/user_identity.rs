@@ -15,7 +15,8 @@ pub struct Model {
     pub issuer: String,
     /// The subject at that issuer.
     pub subject: String,
-    /// The address that the provider last sent: shown so that the user recognises the account, never used to find a user.
+    /// The address that the provider last sent: shown so that the user recognises the account, never used to find a
+    /// user.
     pub email: Option<String>,
     /// The name that the provider last sent.
     pub name: Option<String>,

@@ -1,6 +1,6 @@
 //! The history of the schema. Each migration is the SQL of one release, the same text for both
-//! databases except for three names of types ([`run`]) and what SQLite can only do by a new table. The crate imports nothing of the service, so that
-//! an old migration never changes its meaning when the code changes.
+//! databases except for three names of types ([`run`]) and what SQLite can only do by a new table. The crate imports
+//! nothing of the service, so that an old migration never changes its meaning when the code changes.
 
 pub use beside::Beside;
 use sea_orm_migration::prelude::*;

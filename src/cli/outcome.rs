@@ -36,7 +36,6 @@ impl From<InfraError> for CommandError {
     }
 }
 
-/// The result of a command.
 pub(super) type Outcome = Result<(), CommandError>;
 
 /// Parses an argument that is a UUID.

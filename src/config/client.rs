@@ -96,7 +96,6 @@ impl IdTokenClaim {
     }
 }
 
-/// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {

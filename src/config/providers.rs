@@ -159,7 +159,6 @@ const fn key_refresh_seconds() -> u64 {
     60
 }
 
-/// The kind of a provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderKind {

@@ -144,7 +144,7 @@ impl Tx {
     /// latest before its next statement or its commit. Its error comes from there.
     ///
     /// # Errors
-    /// The database's own, for what waited before.
+    /// A write that waited before failed.
     pub async fn defer<E: EntityTrait>(&self, write: impl Into<Write>) -> Result<(), InfraError> {
         let deferring = self.inner.defer(E::default().table_name(), write.into());
         Ok(deferring.await?)
@@ -152,9 +152,6 @@ impl Tx {
 
     /// Adds one row, and does another insertion, by one statement. Returns how many rows the other has
     /// added. The row is added even if that is none.
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn insert_and(
         &self,
         row: InsertStatement,

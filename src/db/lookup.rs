@@ -37,9 +37,6 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// What finds one row of tables that are joined ([`super::joined`]).
 pub trait FindRow: Sync {
     /// Runs a statement that finds at most one row.
-    ///
-    /// # Errors
-    /// The database's own.
     fn find_row(
         &self,
         select: &SelectStatement,

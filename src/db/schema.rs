@@ -12,17 +12,14 @@ const MIGRATION_LOCK: i64 = 0x656e_7472_6565;
 impl Db {
     /// Brings the schema up to date. Several copies may call this at once: one migrates, the others wait and find
     /// nothing left to do. What a newer build has applied stays (ST-18).
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn migrate(&self) -> Result<(), InfraError> {
         let pool = self.pool();
         if !self.is_postgres() {
             // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
             return Ok(Beside::new(&applied(pool).await?).up(pool, None).await?);
         }
-        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs there, too:
-        // a large table takes longer than a statement of ours may.
+        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs
+        // there, too: a large table takes longer than a statement of ours may.
         let lock = pool.begin().await?;
         lock.execute_unprepared("SET LOCAL statement_timeout = 0")
             .await?;
@@ -35,7 +32,7 @@ impl Db {
     /// Undoes the last `steps` migrations.
     ///
     /// # Errors
-    /// The database's own; one if the last was applied by a newer build, which alone knows how to undo it.
+    /// The last migration was applied by a newer build, which alone knows how to undo it; or the database failed.
     pub async fn migrate_down(&self, steps: u32) -> Result<(), InfraError> {
         let pool = self.pool();
         Ok(Beside::new(&applied(pool).await?)
@@ -44,26 +41,17 @@ impl Db {
     }
 
     /// The names of migrations that the schema has, the oldest first.
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn applied_migrations(&self) -> Result<Vec<String>, InfraError> {
         applied(self.read()).await
     }
 
     /// The names of migrations that the schema lacks.
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
         Ok(Beside::new(&applied(self.read()).await?).pending().to_vec())
     }
 
     /// The names of migrations that the schema has and this build does not know: a newer build applied them, before
     /// this one was started or started again.
-    ///
-    /// # Errors
-    /// The database's own.
     pub async fn unknown_migrations(&self) -> Result<Vec<String>, InfraError> {
         Ok(Beside::new(&applied(self.read()).await?).unknown().to_vec())
     }

@@ -38,7 +38,6 @@ const DEVICE_RESERVE: Budget = Budget {
     seconds: DAY_SECONDS,
 };
 
-/// A request for an email.
 #[derive(Debug)]
 pub struct EmailRequest<'a> {
     /// The key of the address (E6).

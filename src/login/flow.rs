@@ -1,10 +1,10 @@
 //! Flows: attempts to sign in, each started by one browser or one app. Owns `magic_link_flows`.
 //!
 //! A flow is consumed by one guarded statement (B6). The client request that it carries is claimed once,
-//! by the tab that continues first. A flow is opened, and its emails are counted, in `emails`; its tries
+//! by the tab that continues first. A flow is opened, and its emails are counted, in `start`; its tries
 //! are counted before anything is compared (D2), in `tries`.
 
-mod emails;
+mod start;
 mod sweep;
 mod tries;
 
@@ -18,8 +18,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use emails::{NewFlow, count_send, list_open, open, was_sent_just_now};
 pub use entity::magic_link_flow::{FlowState, Model as Flow};
+pub use start::{NewFlow, count_send, list_open, open, was_sent_just_now};
 pub use sweep::sweep;
 pub use tries::{Try, count_refusal, count_try, is_repeated_code, remember_wrong_code};
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     code::{self, EnteredCode},
-    consume::{ConsumeAttempt, ConsumeOutcome, NotTried, consume_link, look_up_link},
+    consume::{ConsumeAttempt, ConsumeOutcome, LookUpError, consume_link, look_up_link},
     refusal::ConsumeRefusal,
     request::{self, SignInRequest, StartOutcome},
     token::FoundLink,
@@ -215,11 +215,11 @@ pub(super) enum FinishError {
     Infra(#[from] InfraError),
 }
 
-impl From<NotTried> for FinishError {
-    fn from(not_tried: NotTried) -> Self {
-        match not_tried {
-            NotTried::Refused(outcome) => Self::of(&outcome),
-            NotTried::Infra(error) => Self::Infra(error),
+impl From<LookUpError> for FinishError {
+    fn from(error: LookUpError) -> Self {
+        match error {
+            LookUpError::Refused(outcome) => Self::of(&outcome),
+            LookUpError::Infra(error) => Self::Infra(error),
         }
     }
 }
@@ -331,7 +331,7 @@ impl<'a> LoginFinisher<'a> {
         }
     }
 
-    /// Looks at the flow of the code or the link.
+    /// Finds the flow of the code or the link.
     async fn look(
         &self,
         flow_id: Uuid,
@@ -340,7 +340,7 @@ impl<'a> LoginFinisher<'a> {
     ) -> Result<HeldSecret, FinishError> {
         let (db, now) = (self.app.db.read(), self.app.clock().now());
         if let Some(code) = &proof.code {
-            let code = code::look(db, flow_id, code, attempt).await?;
+            let code = code::look_up_code(db, flow_id, code, attempt).await?;
             return Ok(HeldSecret::Code(code));
         }
         let token = proof.link_token.as_deref().and_then(Plain::parse);

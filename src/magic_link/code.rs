@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     budget::{self, Guesser},
-    consume::{self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumedSecret, NotTried},
+    consume::{self, BeforeClaim, ConsumeAttempt, ConsumeOutcome, ConsumedSecret, LookUpError},
     refusal::ConsumeRefusal,
     token,
 };
@@ -65,14 +65,14 @@ pub struct EnteredCode {
     code: String,
 }
 
-/// Looks at the flow that a code is entered for. What is refused here takes no transaction: the text is no
+/// Finds the flow that a code is entered for. What is refused here takes no transaction: the text is no
 /// code, or the caller does not hold the flow.
-pub async fn look(
+pub async fn look_up_code(
     conn: &impl ConnectionTrait,
     id: Uuid,
     entered: &str,
     attempt: &ConsumeAttempt<'_>,
-) -> Result<EnteredCode, NotTried> {
+) -> Result<EnteredCode, LookUpError> {
     let refuse = |flow, reason| consume::refuse_unrecorded(flow, reason, attempt);
     let Some(flow) = flow::find_held(conn, id, &attempt.holder).await? else {
         return Err(refuse(None, ConsumeRefusal::NotHolder));
@@ -84,7 +84,7 @@ pub async fn look(
     Ok(EnteredCode { flow, code })
 }
 
-/// Tries a code that was looked at. Attempts are counted before anything is compared (D2, D3), by a guarded
+/// Tries a code whose flow was found. Attempts are counted before anything is compared (D2, D3), by a guarded
 /// statement, so that the flow may be older than the unit of work. The holder of the flow learns whether a
 /// code is wrong or has expired, at the same cost (OD-8).
 pub async fn consume(

@@ -84,12 +84,12 @@ impl ConsumeOutcome {
 /// Why an attempt comes to no unit of work: what any caller can cause for free must not take the one
 /// writer of SQLite from the others.
 #[derive(Debug)]
-pub enum NotTried {
+pub enum LookUpError {
     Refused(Box<ConsumeOutcome>),
     Infra(InfraError),
 }
 
-impl From<InfraError> for NotTried {
+impl From<InfraError> for LookUpError {
     fn from(error: InfraError) -> Self {
         Self::Infra(error)
     }
@@ -135,7 +135,7 @@ pub(super) async fn look_up_link(
     link: &Hash,
     expected_flow: Option<Uuid>,
     attempt: &ConsumeAttempt<'_>,
-) -> Result<FoundLink, NotTried> {
+) -> Result<FoundLink, LookUpError> {
     let refuse = |reason| refuse_unrecorded(None, reason, attempt);
     let Some(found) = token::find_by_link(conn, link, now).await? else {
         return Err(refuse(ConsumeRefusal::UnknownLink));
@@ -146,7 +146,7 @@ pub(super) async fn look_up_link(
     }
     if !flow::is_held_by(&found.flow, &attempt.holder) {
         refusal::log(ConsumeRefusal::OtherBrowser, attempt.caller);
-        return Err(NotTried::Refused(Box::new(ConsumeOutcome::OtherHolder)));
+        return Err(LookUpError::Refused(Box::new(ConsumeOutcome::OtherHolder)));
     }
     attempt.caller.log_line.always_write();
     Ok(found)
@@ -328,9 +328,9 @@ pub(super) fn refuse_unrecorded(
     flow: Option<Flow>,
     reason: ConsumeRefusal,
     attempt: &ConsumeAttempt<'_>,
-) -> NotTried {
+) -> LookUpError {
     refusal::log(reason, attempt.caller);
-    NotTried::Refused(Box::new(ConsumeOutcome::Refused {
+    LookUpError::Refused(Box::new(ConsumeOutcome::Refused {
         flow: flow.map(Box::new),
         reason,
     }))

@@ -56,7 +56,8 @@ pub(super) struct LoginStream {
 
 impl LoginStream {
     /// Streams the first state, then each that differs from the one before. The stream ends with the
-    /// login, when another stream takes its place, or when the database is unavailable: clients of event streams connect again.
+    /// login, when another stream takes its place, or when the database is unavailable: clients of event streams
+    /// connect again.
     pub(super) fn states(
         self,
         first: LoginState,

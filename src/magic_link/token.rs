@@ -1,7 +1,7 @@
 //! The secrets of one email: made when it is sent, stored as hashes before it is handed over (B3, B4, G2).
-//! How they are found when they are used is in `used`.
+//! How they are found when they are used is in `find`.
 
-mod used;
+mod find;
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 pub use entity::magic_link_token::Model as Token;
-pub use used::{FoundLink, find_all, find_by_link, find_live, matches_code, void_code};
+pub use find::{FoundLink, find_all, find_by_link, find_live, matches_code, void_code};
 
 use crate::{
     clock::Time,

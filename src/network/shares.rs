@@ -77,7 +77,6 @@ const fn weight(amount: usize, share: u32) -> usize {
 }
 
 impl<G: Copy + Ord + Hash, K: Clone + Ord> Shares<G, K> {
-    /// Adds a holding.
     pub fn add<L: AsRef<[Group<G>]>>(&mut self, holding: &Holding<K, L>) {
         let groups = holding.groups.as_ref();
         self.change(groups, |amount| amount + holding.amount);

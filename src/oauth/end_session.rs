@@ -12,7 +12,7 @@ use poem::{Body, Request, Response, handler, web::Data};
 
 use self::{
     page::{LogoutPage, Question},
-    request::{Destination, LogoutFault, LogoutRequest},
+    request::{Destination, LogoutRequest, LogoutRequestError},
 };
 use super::posted_request::{self, OverBudget};
 use crate::{
@@ -72,7 +72,7 @@ pub(crate) async fn logout(Data(app): Data<&App>, request: &Request) -> Response
         let context = RequestContext::load(app, request, languages).await?;
         let asked = match LogoutRequest::parse(app, &context.config, &params) {
             Ok(asked) => asked,
-            Err(fault) => return ask(app, &context, None, Some(fault)).await,
+            Err(fault) => return render_question(app, &context, None, Some(fault)).await,
         };
         let destination = asked.destination.as_ref();
         let Some(current) = &context.current else {
@@ -82,7 +82,7 @@ pub(crate) async fn logout(Data(app): Data<&App>, request: &Request) -> Response
             end_session(app, &context, current).await?;
             return Ok(render_signed_out(&context, destination, Answering::Link));
         }
-        ask(app, &context, destination, None).await
+        render_question(app, &context, destination, None).await
     })
     .await
 }
@@ -140,11 +140,11 @@ fn signed_out_path(context: &RequestContext) -> String {
 }
 
 /// Asks a signed-in user whether to sign out here, and says what is wrong with the request.
-async fn ask(
+async fn render_question(
     app: &App,
     context: &RequestContext,
     destination: Option<&Destination>,
-    fault: Option<LogoutFault>,
+    fault: Option<LogoutRequestError>,
 ) -> Result<Response, PageError> {
     let client_id = destination.map(|destination| destination.client_id.as_str());
     let site = context.page_options_for_client(client_id);

@@ -1,7 +1,7 @@
 //! Traces: spans of requests, statements, the ticket store and mail, pushed by OTLP when an endpoint is configured.
 //!
-//! A span carries a name and [`Tag`]s, and both are made of fixed words, patterns of routes and names of tables: there is
-//! no tag that a query string, a token or an address would fit into. Statements and tickets are spans only within
+//! A span carries a name and [`Tag`]s, and both are made of fixed words, patterns of routes and names of tables: there
+//! is no tag that a query string, a token or an address would fit into. Statements and tickets are spans only within
 //! another one, so that jobs that look for work make no traces. Off, the cost is one look at a static.
 
 use std::{
@@ -61,8 +61,8 @@ impl From<Tag> for KeyValue {
     }
 }
 
-/// Starts pushing traces and metrics to `endpoint` (OTLP over HTTP, protobuf); `per_mille` of the traces that begin here
-/// are kept. Not within the runtime: the exporters block, in threads of their own.
+/// Starts pushing traces and metrics to `endpoint` (OTLP over HTTP, protobuf); `per_mille` of the traces that begin
+/// here are kept. Not within the runtime: the exporters block, in threads of their own.
 ///
 /// # Errors
 /// What is wrong with the endpoint, in words.

@@ -11,8 +11,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{
-    Claim, Counter, Issue, NewValue, Once, Payer, TicketKind, Tickets, Writable, memory::Memory,
-    redis::server::Server,
+    Claim, Counter, Issue, NewValue, Once, Payer, TicketKind, Tickets, Writable,
+    memory::Memory,
+    redis::server::{self, Server},
 };
 use crate::{
     clock::{Clock, Time},
@@ -20,8 +21,8 @@ use crate::{
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The most bytes of a store: enough for all cases but those that fill it.
-pub(super) const SPACE: usize = 512 * 1024;
+/// The most bytes of a store.
+const SPACE: usize = server::SPACE.max_bytes;
 const HANDLE_KEY: [u8; 32] = [7; 32];
 
 /// Two handles on one store, and a third that holds another master key.

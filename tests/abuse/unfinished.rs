@@ -195,8 +195,8 @@ pub(crate) fn bounds(networks: usize, each: usize) -> Bounds {
         networks,
         requests: networks * each * 16,
         ways,
-        // A service at rest, the budget of 64 MiB with a half more for what the allocator keeps for some seconds, 64 KiB
-        // for each connection, and a tenth of it all.
+        // A service at rest, the budget of 64 MiB with a half more for what the allocator keeps for some seconds, 64
+        // KiB for each connection, and a tenth of it all.
         peak_mib: 180 + u64::try_from(networks * each / 16).expect("a small number"),
         left: i64::MAX,
     }

@@ -37,7 +37,8 @@ export const attacks = {
       const seen = service.log.length;
       // Another name of the loopback address is another site.
       await page.goto(`http://localhost:${server.address().port}/`);
-      // Read at the service: a sandboxed frame is a process of its own, whose first requests the browser may not report.
+      // Read at the service: a sandboxed frame is a process of its own, whose first requests the browser may not
+      // report.
       const answered = (method) => service.logged(seen, new RegExp(`method=${method} route="/login/link/:token" status=(\\d+)`));
       const [, status] = await answered('POST');
       assert.ok(status >= 400 && status < 500, `refused, with ${status}`);

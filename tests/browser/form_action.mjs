@@ -9,8 +9,8 @@ const to = (answer, location) => answer.writeHead(303, { location }).end();
 const refresh = (answer, url) => page(answer, `<meta http-equiv="refresh" content="0;url=${url}">`);
 const form = (answer, sources) => page(answer, '<form method=post action="/post"><button>go</button></form>', policy(sources));
 
-// `routes(at)` gives, per origin, what each path answers; `at.name` is the address of that origin. `arrives`: the origin where
-// the tab ends, or null if the browser says that it blocked the last hop.
+// `routes(at)` gives, per origin, what each path answers; `at.name` is the address of that origin. `arrives`: the
+// origin where the tab ends, or null if the browser says that it blocked the last hop.
 async function row({ browser }, routes, arrives) {
   const names = ['us', 'client', 'third', 'provider'];
   const servers = names.map((name) => createServer((asked, answer) => {

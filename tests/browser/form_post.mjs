@@ -1,4 +1,5 @@
-// AZ-14: `response_mode=form_post` at a client that listens, as browsers post it: by the page's script, and by its button.
+// AZ-14: `response_mode=form_post` at a client that listens, as browsers post it: by the page's script, and by its
+// button.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
-// Redis is killed in the middle of a sign-in: the page says so, and "Try again" leads to the application with its request.
+// Redis is killed in the middle of a sign-in: the page says so, and "Try again" leads to the application with its
+// request.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

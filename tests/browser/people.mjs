@@ -24,8 +24,8 @@ export async function signIn(context, service, address = newAddress()) {
   return { page, mail, address };
 }
 
-// Presses the button where the link page does not submit itself: it asks first, or scripts do not run, and then the token
-// stays in the address. A press beside the script's own post may find a new cookie and an old form.
+// Presses the button where the link page does not submit itself: it asks first, or scripts do not run, and then the
+// token stays in the address. A press beside the script's own post may find a new cookie and an old form.
 export async function pressLinkButton(page) {
   const byHand = await page.locator('form#link')
     .evaluateAll(([form]) => Boolean(form) && (!('auto' in form.dataset) || !location.pathname.endsWith('/login/link')))

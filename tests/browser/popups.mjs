@@ -9,7 +9,8 @@ const authorize = (client, back) => `/oauth2/authorize?${new URLSearchParams({
   code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', code_challenge_method: 'S256',
 })}`;
 
-// Signs in in a window that the client's page opened, by the code of the mail; whether that window knows its opener then.
+// Signs in in a window that the client's page opened, by the code of the mail; whether that window knows its opener
+// then.
 async function hasOpener({ browser, service }, client) {
   const server = createServer((_, answer) => answer.setHeader('content-type', 'text/html').end('<!doctype html><title>Client</title>'));
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));

@@ -60,11 +60,11 @@ function faketime() {
   return folders.map((one) => join('/usr/lib', one, 'faketime/libfaketime.so.1')).find(existsSync);
 }
 
-// `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
-// is `ahead` by so many seconds at first; it moves once every email is on record. `toml`: its configuration file.
+// `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined),
+// and is `ahead` by so many seconds at first; it moves once every email is on record. `toml`: its configuration file.
 // `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
-// `home`: the client has registered its home page there. `path`: the path of its public URL. `clients`: further ones, as
-// lines of TOML. `env`: more settings.
+// `home`: the client has registered its home page there. `path`: the path of its public URL. `clients`: further ones,
+// as lines of TOML. `env`: more settings.
 export async function entree({ clock = false, ahead = 0, webPort = 8081, home = false, path = '', toml, clients = [], env: more = {} } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
@@ -132,8 +132,8 @@ export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {})
   return { ...web, api };
 }
 
-// `make run` as it is after its build (scripts/demo.sh), over http or https; what it printed, once its walk is there. `toml`:
-// what stands in entree.toml.
+// `make run` as it is after its build (scripts/demo.sh), over http or https; what it printed, once its walk is there.
+// `toml`: what stands in entree.toml.
 export async function demo(https, toml = '') {
   const folder = mkdtempSync(join(tmpdir(), 'entree-demo-'));
   folders.add(folder);

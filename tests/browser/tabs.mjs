@@ -1,4 +1,5 @@
-// Several tabs of several applications in one browser, and tabs that a browser restores: each leads to its own application.
+// Several tabs of several applications in one browser, and tabs that a browser restores: each leads to its own
+// application.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';

@@ -1,5 +1,5 @@
-// No dead end: whatever a person does on the way, each page leads on to their application. Every step is drawn on a phone
-// and on a desktop into target/screenshots/ways-*.png.
+// No dead end: whatever a person does on the way, each page leads on to their application. Every step is drawn on a
+// phone and on a desktop into target/screenshots/ways-*.png.
 import assert from 'node:assert/strict';
 import { createServer, request as forward } from 'node:http';
 import { join, resolve } from 'node:path';

@@ -1,5 +1,5 @@
-// Takes the files out of a document: every fenced block whose first line names one (```js verify.mjs). Blocks of one name
-// are parts of one file. Arguments: documents, then the folder for their files.
+// Takes the files out of a document: every fenced block whose first line names one (```js verify.mjs). Blocks of one
+// name are parts of one file. Arguments: documents, then the folder for their files.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

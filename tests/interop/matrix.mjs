@@ -62,12 +62,14 @@ const node = (file) => ({ language: 'Node', file: `node/${file}` });
 const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
 const rust = (file) => ({ language: 'Rust', file });
-// A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs no person to verify.
+// A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs no person to
+// verify.
 const documented = { algs: ['ES256'], offline: true, path: true };
 const both = ['public', 'other'];
 
-// Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery document
-// without which the library cannot work, or the row would show nothing. `path`: it is run at a path of the host, too.
+// Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery
+// document without which the library cannot work, or the row would show nothing. `path`: it is run at a path of the
+// host, too.
 export const clientLibraries = [
   { name: 'openid-client', ...node('openid-client.mjs'), as: both, path: true },
   {

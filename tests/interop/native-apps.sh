@@ -20,7 +20,7 @@ types() {
 say version "$(curl --version | sed -n '1s/^curl \([^ ]*\).*/\1/p')"
 source "$DOCUMENT/native-app.sh" < <(types) >"$folder/native.out"
 jq -en --arg email "$EMAIL" 'input | .email == $email and .sub != null' "$folder/native.out" >/dev/null
-say did 'code from the mail, userinfo, refresh with rotation, revocation: the script of the document, unchanged'
+say did 'code from the email, userinfo, refresh with rotation, revocation: the script of the document, unchanged'
 
 # answers STATUS FILTER CURL…: what the document promises of errors.
 answers() {

@@ -13,7 +13,8 @@ export class Person {
     Object.assign(this, { host: origin, path: pathname.replace(/\/$/, '') });
   }
 
-  // Whether an address is of the service. One of its host outside of its path is another program's: no browser may be sent there.
+  // Whether an address is of the service. One of its host outside of its path is another program's: no browser may be
+  // sent there.
   isOurs(url) {
     const { origin, pathname } = new URL(url);
     if (origin !== this.host) return false;

@@ -20,7 +20,8 @@ const tools = resolve(process.env.INTEROP_TOOLS ?? 'target/interop');
 const built = resolve(process.env.BIN ?? 'target/debug');
 const onPath = (name) => (process.env.PATH ?? '').split(delimiter).some((one) => existsSync(join(one, name)));
 const wanted = process.argv.slice(2);
-// A round at a path of the host has few rows, those with `path`: it is about addresses, and the other rounds about the rest.
+// A round at a path of the host has few rows, those with `path`: it is about addresses, and the other rounds about the
+// rest.
 const atPath = 'https at a path';
 const runsAt = ({ schemes, path }, scheme) => (scheme === atPath ? path : schemes?.includes(scheme) ?? true);
 const chosen = (list) => list.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));

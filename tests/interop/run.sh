@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs client and verifier libraries of several languages against the built service. Prints a line a library and
 # `interop: N passed, N failed`. Arguments: parts of the names of libraries to run.
-# BIN=target/debug: where entree and the programs in Rust are. WRITE=1: writes docs/interop.md. NO_INSTALL=1: fetches no packages.
+# BIN=target/debug: where entree and the programs in Rust are. WRITE=1: writes docs/interop.md. NO_INSTALL=1: fetches no
+# packages.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 tools=${INTEROP_TOOLS:-target/interop}

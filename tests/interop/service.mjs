@@ -53,8 +53,8 @@ export async function proxy({ cert, key }, path = '') {
   });
 }
 
-// A certificate for 127.0.0.1 and the authority behind it, or undefined where there is no openssl. (One certificate that is
-// both is refused by rustls.)
+// A certificate for 127.0.0.1 and the authority behind it, or undefined where there is no openssl. (One certificate
+// that is both is refused by rustls.)
 export function certificate(folder) {
   const [ca, caKey, cert, key, request, store] =
     ['ca.pem', 'ca-key.pem', 'cert.pem', 'key.pem', 'request.pem', 'trust.p12'].map((name) => join(folder, name));

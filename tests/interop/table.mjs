@@ -22,12 +22,13 @@ column also ran against an issuer with a path, \`https://HOST/auth\`, behind a p
 oauth4webapi read the document of RFC 8414 at the root of the host, and so did Spring Boot's own decoder, from which the
 one below the path was withheld.
 
-Each client library signed a person in by the code from the mail, as two public clients: a first-party one with the
+Each client library signed a user in by the code from the email, as two public clients: a first-party one with the
 algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
-swapped; those with a secret as two such clients. Every access token then went to every verifier, and bad ones: expired, of
-another issuer with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a bit
-flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret. The rows that
-name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token more.
+swapped; those with a secret as two such clients. Every access token then went to every verifier, and bad ones: expired,
+of another issuer with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a
+bit flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret.
+The rows that name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token
+more.
 
 Schemathesis read the OpenAPI document of the JSON API and made requests that it allows and that it forbids: the
 service accepted and refused them as the document says, and every response was as described there.

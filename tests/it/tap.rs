@@ -1,4 +1,5 @@
-//! A tap on the wire to PostgreSQL or Redis: hands every byte on, and writes down which statements and commands went by.
+//! A tap on the wire to PostgreSQL or Redis: hands every byte on, and writes down which statements and commands went
+//! by.
 
 use std::{
     collections::HashMap,

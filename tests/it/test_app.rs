@@ -1,9 +1,10 @@
 //! Where the tests of requests stand: the whole service in this process, built as `entree serve` builds it.
 //!
-//! [`TestApp::embedded`] has a SQLite file and tickets in this process, [`TestApp::servers`] PostgreSQL and Redis; `on_both!`
-//! runs a test on each, and `on_both!(change => …)` with a configuration changed before the start. A [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and
-//! handed over by the real worker, when the test says [`TestApp::post`]. The clock is the service's own: tests move it by
-//! [`TestApp::pass`], and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
+//! [`TestApp::embedded`] has a SQLite file and tickets in this process, [`TestApp::servers`] PostgreSQL and Redis;
+//! `on_both!` runs a test on each, and `on_both!(change => …)` with a configuration changed before the start. A
+//! [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and handed over by the real
+//! worker, when the test says [`TestApp::post`]. The clock is the service's own: tests move it by [`TestApp::pass`],
+//! and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
-// dex as the layer upstreams has it, with its storage in memory. It has no sessions, so its connector for tests stands in
-// for one: it signs a user in without a page. It has neither client credentials nor userinfo nor introspection, and one
-// refresh token for each user and client, so that callers would end each other's.
+// dex as the layer upstreams has it, with its storage in memory. It has no sessions, so its connector for tests stands
+// in for one: it signs a user in without a page. It has neither client credentials nor userinfo nor introspection, and
+// one refresh token for each user and client, so that callers would end each other's.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

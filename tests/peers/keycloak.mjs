@@ -1,5 +1,5 @@
-// Keycloak as the layer upstreams has it, with its database in memory, but with the memory and the compiler of a server that
-// is to be fast, and with ES256.
+// Keycloak as the layer upstreams has it, with its database in memory, but with the memory and the compiler of a server
+// that is to be fast, and with ES256.
 import * as keycloak from '../upstreams/keycloak.mjs';
 import { client, missing, redirect, report, user } from './report.mjs';
 

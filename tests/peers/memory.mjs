@@ -1,5 +1,6 @@
-// A store in memory for oidc-provider. Its own keeps 1,000 entries and walks all tokens of a grant at each write, so that
-// it would become slower with each flow of the same user; here each call takes the same time, and nothing is evicted.
+// A store in memory for oidc-provider. Its own keeps 1,000 entries and walks all tokens of a grant at each write, so
+// that it would become slower with each flow of the same user; here each call takes the same time, and nothing is
+// evicted.
 const records = new Map();
 const sessionsByUid = new Map();
 const keysOfGrant = new Map();

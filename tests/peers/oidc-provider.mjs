@@ -1,5 +1,5 @@
-// npm oidc-provider in one process: `oidc-provider.mjs memory|postgres`. Tokens rotate and end with the session, as those
-// of Entree do; ID tokens and the access tokens of client credentials are signed with ES256.
+// npm oidc-provider in one process: `oidc-provider.mjs memory|postgres`. Tokens rotate and end with the session, as
+// those of Entree do; ID tokens and the access tokens of client credentials are signed with ES256.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';

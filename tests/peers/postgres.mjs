@@ -1,5 +1,5 @@
-// A store of oidc-provider on PostgreSQL: one table, one prepared statement a call, as many connections as Entree has by
-// default. The server is that of PGHOST, PGUSER and PGDATABASE.
+// A store of oidc-provider on PostgreSQL: one table, one prepared statement a call, as many connections as Entree has
+// by default. The server is that of PGHOST, PGUSER and PGDATABASE.
 import pg from 'pg';
 
 const pool = new pg.Pool({ max: 16 });

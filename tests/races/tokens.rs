@@ -27,8 +27,9 @@ use crate::{
 /// An application that may refresh.
 const APP: &str = "lessons-desk";
 
-/// How many codes or families are raced at the same time. Each use of a token waits for the row of its family, and holds a
-/// connection to the database meanwhile; and three hundred exchanges at once are a load test on a small machine.
+/// How many codes or families are raced at the same time. Each use of a token waits for the row of its family, and
+/// holds a connection to the database meanwhile; and three hundred exchanges at once are a load test on a small
+/// machine.
 const FAMILIES: usize = 2;
 
 /// How many codes a person exchanges before another person goes on: a user keeps 50 live grants with a client (OA-16).

@@ -258,7 +258,8 @@ func formHF(w *World) []hf {
 	return []hf{{Name: "content-type", Value: "application/x-www-form-urlencoded"}, {Name: "origin", Value: w.base}, {Name: "sec-fetch-site", Value: "same-origin"}}
 }
 
-// formShape takes the hidden fields of the sign-in page and a cookie of its own, for requests that are as right as can be.
+// formShape takes the hidden fields of the sign-in page and a cookie of its own, for requests that are as right as can
+// be.
 func (w *World) formShape(n Net) (cookie string, v url.Values, action, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

@@ -1,4 +1,5 @@
-// dex with a password of its own: neither userinfo nor PKCE, no `iss` in the callback, and a page that asks for approval.
+// dex with a password of its own: neither userinfo nor PKCE, no `iss` in the callback, and a page that asks for
+// approval.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';

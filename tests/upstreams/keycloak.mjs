@@ -1,5 +1,5 @@
-// Keycloak's own distribution, in a folder that is kept: unpacked and built once, started anew for each run with a database
-// in memory and a realm that is imported.
+// Keycloak's own distribution, in a folder that is kept: unpacked and built once, started anew for each run with a
+// database in memory and a realm that is imported.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -51,8 +51,8 @@ function fetched() {
 // What suffices for tests: little memory, and a compiler that starts fast.
 const small = ['-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 
-// Starts it with the realm `school`, and gives its issuer and process. Unless a whole realm is given, it has one client and
-// one user.
+// Starts it with the realm `school`, and gives its issuer and process. Unless a whole realm is given, it has one client
+// and one user.
 export async function start({ redirect, secret, user, realm = realmOf({ redirect, secret, user }), java = small }) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-keycloak-'));
   // Everything but its data is the kept folder's.

@@ -1,4 +1,5 @@
-// How the pages of this sign-in method look: light and dark, phone and desktop, with axe; pictures of each go to SCREENSHOTS.
+// How the pages of this sign-in method look: light and dark, phone and desktop, with axe; pictures of each go to
+// SCREENSHOTS.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { signIn } from '../browser/people.mjs';

@@ -1,5 +1,5 @@
-// Runs all tests in real headless Chromium: the built binary, and real providers upstream of it. Arguments: parts of the
-// names of tests to run. Prints one line a test and at the end `upstreams: N passed, N failed` and
+// Runs all tests in real headless Chromium: the built binary, and real providers upstream of it. Arguments: parts of
+// the names of tests to run. Prints one line a test and at the end `upstreams: N passed, N failed` and
 // for each provider that is a program of its own `upstreams NAME: N passed, N failed`, or `… skipped (reason)`.
 import { mkdirSync } from 'node:fs';
 import { browserAt, playwright } from './chromium.mjs';

@@ -1,5 +1,5 @@
-// What oauth2-mock-server signs when a hook has spoiled it: each is refused with a page, no one is signed in, and the log
-// has the code.
+// What oauth2-mock-server signs when a hook has spoiled it: each is refused with a page, no one is signed in, and the
+// log has the code.
 import assert from 'node:assert/strict';
 import { assertSignedOut } from '../browser/people.mjs';
 import { begin } from './people.mjs';

@@ -1,5 +1,5 @@
-// npm oidc-provider: strict about everything a client says, with pages of its own for login and consent. Each login name
-// makes a person; what stands before the first hyphen says what the provider tells of them.
+// npm oidc-provider: strict about everything a client says, with pages of its own for login and consent. Each login
+// name makes a person; what stands before the first hyphen says what the provider tells of them.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Door } from './listen.mjs';
 

@@ -1,4 +1,4 @@
-//! The way to the provider: an authorization request, and what its answer must fit.
+//! Leads the browser to the provider with an authorization request, and stores what the response must match.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,38 +13,37 @@ use crate::{
     store::{self, secret},
 };
 
-/// How long a person may take to sign in.
+/// How long a user may take to sign in.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(1800);
 
-/// A sign-in under way, kept under its `state`.
+/// A sign-in in progress, stored under its `state`.
 #[derive(Clone)]
 pub(crate) struct Login {
-    /// The cookie of the browser that began: no other may finish.
+    /// The cookie of the browser that began; no other browser may finish.
     pub(crate) browser: String,
-    /// PKCE (RFC 7636).
+    /// The PKCE verifier (RFC 7636).
     pub(crate) verifier: String,
     /// Ties the ID token to this sign-in.
     pub(crate) nonce: String,
-    /// Which page of ours asked for it.
+    /// The page that the user returns to.
     pub(crate) back: &'static str,
-    /// How old the proof may be, where the API asked for a recent one.
+    /// How old the sign-in may be, if the API requires a recent one.
     pub(crate) max_age: Option<u32>,
-    /// The person who must come back, where one is signed in already.
+    /// The user who must sign in, if one is signed in already.
     pub(crate) sub: Option<String>,
 }
 
-/// What a sign-in is asked for.
+/// What a sign-in is requested for.
 #[derive(Default)]
 pub(crate) struct Wish {
-    /// Which page of ours asks.
+    /// The page that the user returns to.
     pub(crate) back: &'static str,
-    /// How old the proof may be.
+    /// How old the sign-in may be.
     pub(crate) max_age: Option<u32>,
-    /// Who is signed in already.
+    /// The session of the user who is signed in already.
     pub(crate) session: Option<Session>,
 }
 
-/// Begins a sign-in.
 #[handler]
 pub(crate) async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     begin(
@@ -58,7 +57,7 @@ pub(crate) async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Resp
     .await
 }
 
-/// Remembers what the answer must fit, and sends the browser to the provider.
+/// Stores what the response must match, and redirects the browser to the provider.
 pub(crate) async fn begin(app: &App, request: &Request, wish: Wish) -> Response {
     // A cookie set under another name of this machine (localhost) would not come back to the callback.
     let host = request.header(header::HOST).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The provider's answer: is it the one that this browser asked for, and who came?
+//! Checks the provider's response: whether this browser requested it, and who signed in.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::{
     App, Login, Session, VISIT,
     id_token::{self, LEEWAY, Proof},
     page, see_other,
-    session::{TokenResponse, ask},
+    session::{TokenResponse, request_tokens},
     store::secret,
 };
 
-/// What the provider sends back (RFC 6749 §4.1.2, RFC 9207 §2). A repeated parameter is refused by serde.
+/// The authorization response (RFC 6749 §4.1.2, RFC 9207 §2). serde refuses a repeated parameter.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Answer {
@@ -27,9 +27,9 @@ struct Answer {
     error: Option<String>,
 }
 
-/// Why a sign-in does not come to its end. The words are for the person.
+/// Why a sign-in is not completed. The user reads the texts.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum SignInError {
     #[error("This response doesn't belong to a sign-in in this browser. Start over.")]
     NotOurs,
     #[error("This response comes from another provider. Start over.")]
@@ -39,19 +39,19 @@ enum Failed {
     #[error("The provider didn't accept the sign-in. Start over.")]
     Exchange(#[source] anyhow::Error),
     #[error("The provider's ID token isn't valid. Start over.")]
-    IdToken(#[source] id_token::Refused),
+    IdToken(#[source] id_token::IdTokenError),
     #[error("You signed in as someone else. Sign out first.")]
     OtherPerson,
     #[error("The provider didn't ask you to sign in again. Start over.")]
     Old,
 }
 
-/// Ends the sign-in and begins the session.
+/// Completes the sign-in and starts the session.
 #[handler]
 pub(crate) async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     match finish(app, request).await {
         Ok((session, back)) => {
-            // A fresh name for the visit, also after a step-up: knowledge of the old one is worthless.
+            // The session gets a new id, also after a step-up, so that the old one is worth nothing.
             let id = secret();
             if !app.sessions.put(id.clone(), session, VISIT) {
                 return page::away(&"too many sessions");
@@ -80,52 +80,52 @@ pub(crate) async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> R
     }
 }
 
-async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str), Failed> {
-    let answer: Answer = request.params().map_err(|_| Failed::NotOurs)?;
+async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str), SignInError> {
+    let answer: Answer = request.params().map_err(|_| SignInError::NotOurs)?;
     let login = claim(app, request, &answer)?;
-    // RFC 9207 §2.4: the answer says whose it is, or another provider's code could be slipped in.
+    // RFC 9207 §2.4: without the issuer, a code of another provider could be injected.
     if answer.iss.as_deref() != Some(app.issuer.url()) {
-        return Err(Failed::Issuer);
+        return Err(SignInError::Issuer);
     }
     if let Some(error) = answer.error {
-        // Only words that the standards know are shown: the rest could be any text in a crafted URL.
+        // Only error codes of the standards are shown: anything else could be a text in a crafted URL.
         let plain = error.len() < 40
             && error
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        return Err(Failed::Refused(if plain {
+        return Err(SignInError::Refused(if plain {
             error
         } else {
             "unknown error".to_owned()
         }));
     }
-    let tokens = exchange(app, &answer.code.ok_or(Failed::NotOurs)?, &login)
+    let tokens = exchange(app, &answer.code.ok_or(SignInError::NotOurs)?, &login)
         .await
-        .map_err(Failed::Exchange)?;
+        .map_err(SignInError::Exchange)?;
     let expected = id_token::Expected {
         client_id: &app.client_id,
         nonce: Some(&login.nonce),
         now: lessons_api::now(),
     };
     let proof = id_token::verify(&app.issuer, &app.keys, tokens.id_token(), &expected).await;
-    let proof = proof.map_err(Failed::IdToken)?;
-    fits(&login, &proof)?;
+    let proof = proof.map_err(SignInError::IdToken)?;
+    check_person(&login, &proof)?;
     Ok((Session::begin(proof.sub, tokens), login.back))
 }
 
-/// The sign-in this answer belongs to: taken once, and only by the browser that began it (RFC 6749 §10.12).
-fn claim(app: &App, request: &Request, answer: &Answer) -> Result<Login, Failed> {
-    let state = answer.state.as_deref().ok_or(Failed::NotOurs)?;
-    let browser = app.cookie(request, "browser").ok_or(Failed::NotOurs)?;
-    // Looked at before it is taken, so that another browser's try spoils nothing.
+/// Claims the sign-in that the response belongs to: once, and only by the browser that began it (RFC 6749 §10.12).
+fn claim(app: &App, request: &Request, answer: &Answer) -> Result<Login, SignInError> {
+    let state = answer.state.as_deref().ok_or(SignInError::NotOurs)?;
+    let browser = app.cookie(request, "browser").ok_or(SignInError::NotOurs)?;
+    // It is checked before it is claimed, so that the attempt of another browser ends no sign-in.
     app.logins
         .get(state)
         .filter(|login| login.browser == browser)
-        .ok_or(Failed::NotOurs)?;
-    app.logins.take(state).ok_or(Failed::NotOurs)
+        .ok_or(SignInError::NotOurs)?;
+    app.logins.take(state).ok_or(SignInError::NotOurs)
 }
 
-/// RFC 6749 §4.1.3 with the proof of RFC 7636 §4.5. A public client: the verifier is all that it shows.
+/// Exchanges the code (RFC 6749 §4.1.3) with the PKCE verifier (RFC 7636 §4.5), which is all that a public client has.
 async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<TokenResponse> {
     let redirect_uri = app.redirect_uri();
     let form = [
@@ -135,12 +135,12 @@ async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<TokenR
         ("client_id", &app.client_id),
         ("code_verifier", &login.verifier),
     ];
-    ask(app, &form).await?.map_err(anyhow::Error::msg)
+    Ok(request_tokens(app, &form).await?)
 }
 
-/// Whether the answer is what was asked for: the same person, and proved recently enough (OpenID Connect Core
-/// §3.1.3.7, 11). A provider that does not know `max_age` must not pass for one that asked again.
-fn fits(login: &Login, proof: &Proof) -> Result<(), Failed> {
+/// Checks that the same user signed in, and recently enough (OpenID Connect Core §3.1.3.7, 11). A provider that
+/// ignores `max_age` must not pass for one that asked the user again.
+fn check_person(login: &Login, proof: &Proof) -> Result<(), SignInError> {
     let recent = |max_age: u32| {
         let age = proof
             .auth_time
@@ -148,10 +148,10 @@ fn fits(login: &Login, proof: &Proof) -> Result<(), Failed> {
         age.is_some_and(|age| age <= i64::from(max_age).saturating_add(LEEWAY))
     };
     if login.sub.as_ref().is_some_and(|sub| *sub != proof.sub) {
-        return Err(Failed::OtherPerson);
+        return Err(SignInError::OtherPerson);
     }
     if login.max_age.is_some_and(|max_age| !recent(max_age)) {
-        return Err(Failed::Old);
+        return Err(SignInError::Old);
     }
     Ok(())
 }

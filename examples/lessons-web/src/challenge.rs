@@ -1,16 +1,16 @@
-//! `WWW-Authenticate: Bearer …`: what a resource server asks for (RFC 6750 §3, RFC 9470 §3).
+//! Parses `WWW-Authenticate: Bearer …`: what a resource server requires (RFC 6750 §3, RFC 9470 §3).
 
-/// What we understand of a challenge.
+/// The parts of a challenge that this client understands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Challenge {
-    /// `invalid_token`, `insufficient_scope`, `insufficient_user_authentication`.
+    /// The error code: `invalid_token`, `insufficient_scope` or `insufficient_user_authentication`.
     pub(crate) error: String,
     /// How old the sign-in may be, in seconds.
     pub(crate) max_age: Option<u32>,
 }
 
 impl Challenge {
-    /// Reads one; what it does not understand is left out. A text with another scheme asks nothing of us.
+    /// Parses a header and leaves out what is unknown. A header with another scheme gives an empty challenge.
     pub(crate) fn parse(text: &str) -> Self {
         let mut challenge = Self::default();
         let Some((scheme, mut rest)) = text.trim().split_once(' ') else {
@@ -30,14 +30,14 @@ impl Challenge {
         challenge
     }
 
-    /// The age of RFC 9470, if that is what is asked for.
+    /// Returns the `max_age` of RFC 9470, if the challenge requires a recent sign-in.
     pub(crate) fn step_up(&self) -> Option<u32> {
         self.max_age
             .filter(|_| self.error == "insufficient_user_authentication")
     }
 }
 
-/// The next `name=value` or `name="value"` (RFC 9110 §11.2), and what follows it.
+/// Returns the next `name=value` or `name="value"` (RFC 9110 §11.2), and what follows it.
 fn parameter(text: &str) -> Option<(&str, String, &str)> {
     let (name, rest) = text.trim_start_matches([' ', '\t', ',']).split_once('=')?;
     let Some(quoted) = rest.strip_prefix('"') else {

@@ -1,4 +1,4 @@
-//! The ID token: who signed in (OpenID Connect Core §3.1.3.7). Our client is registered for ES256.
+//! Verifies the ID token, which says who signed in (OpenID Connect Core §3.1.3.7). The client is registered for ES256.
 
 use jwt_compact::{AlgorithmExt as _, Claims, Empty, UntrustedToken, alg::Es256};
 use lessons_api::{
@@ -10,48 +10,48 @@ use serde::Deserialize;
 /// How far clocks may differ, in seconds.
 pub(crate) const LEEWAY: i64 = 30;
 
-/// What the token must fit.
+/// What the token must match.
 pub(crate) struct Expected<'a> {
-    /// Ourselves.
+    /// The id of this client.
     pub(crate) client_id: &'a str,
-    /// Sent with the request; none after a refresh (OpenID Connect Core §12.2).
+    /// The nonce of the request; none after a refresh (OpenID Connect Core §12.2).
     pub(crate) nonce: Option<&'a str>,
     /// Seconds since 1970.
     pub(crate) now: i64,
 }
 
-/// Why it is refused.
+/// Why an ID token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    /// Not a token, an access token, or another algorithm than ours.
+pub(crate) enum IdTokenError {
+    /// The text is no token, is an access token, or is signed by another algorithm.
     #[error("not an ID token of ours")]
     Kind,
-    /// See [`NoKey`].
+    /// The key is not available.
     #[error(transparent)]
     Key(#[from] NoKey),
-    /// Signature or shape.
+    /// The signature is wrong, or a claim is malformed.
     #[error("wrong signature or malformed claims")]
     Signature,
-    /// Says `iss` of another.
+    /// `iss` names another issuer.
     #[error("wrong issuer")]
     Issuer,
-    /// Meant for another client.
+    /// `aud` names another client.
     #[error("wrong audience")]
     Audience,
-    /// Over, or from the future.
+    /// The token has expired, or was issued in the future.
     #[error("not valid now")]
     Time,
-    /// Belongs to another sign-in.
+    /// The nonce is that of another sign-in.
     #[error("wrong nonce")]
     Nonce,
 }
 
-/// What it proves.
+/// What a verified ID token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// The person.
+    /// The user.
     pub(crate) sub: String,
-    /// When they last proved who they are, in seconds since 1970.
+    /// When the user last signed in, in seconds since 1970.
     pub(crate) auth_time: Option<i64>,
 }
 
@@ -71,28 +71,28 @@ enum Audience {
     List(Vec<String>),
 }
 
-/// Who it is of.
+/// Verifies an ID token and returns whose it is.
 ///
 /// # Errors
-/// [`Refused`]: one name a rule.
+/// [`IdTokenError`], with one variant for each rule.
 pub(crate) async fn verify(
     issuer: &Issuer,
     keys: &Keys,
     token: &str,
     expected: &Expected<'_>,
-) -> Result<Proof, Refused> {
-    let token = UntrustedToken::new(token).map_err(|_| Refused::Kind)?;
+) -> Result<Proof, IdTokenError> {
+    let token = UntrustedToken::new(token).map_err(|_| IdTokenError::Kind)?;
     let kid = kid(&token)?;
     let key = keys.find(issuer, kid).await?;
     check(&token, &key, issuer.url(), expected)
 }
 
 /// An access token is no ID token, although the same key signed it.
-fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, Refused> {
+fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, IdTokenError> {
     let header = token.header();
     let kind = header.token_type.as_deref().unwrap_or("JWT");
     if token.algorithm() != "ES256" || !kind.eq_ignore_ascii_case("JWT") {
-        return Err(Refused::Kind);
+        return Err(IdTokenError::Kind);
     }
     Ok(header.key_id.as_deref().ok_or(NoKey::Unknown)?)
 }
@@ -102,30 +102,30 @@ fn check(
     key: &Key,
     issuer: &str,
     expected: &Expected<'_>,
-) -> Result<Proof, Refused> {
+) -> Result<Proof, IdTokenError> {
     let token = Es256
         .validator::<IdToken>(key)
         .validate(token)
-        .map_err(|_| Refused::Signature)?;
+        .map_err(|_| IdTokenError::Signature)?;
     let (_, claims): (_, Claims<IdToken>) = token.into_parts();
-    let exp = claims.expiration.ok_or(Refused::Time)?.timestamp();
-    let iat = claims.issued_at.ok_or(Refused::Time)?.timestamp();
+    let exp = claims.expiration.ok_or(IdTokenError::Time)?.timestamp();
+    let iat = claims.issued_at.ok_or(IdTokenError::Time)?.timestamp();
     if expected.now >= exp.saturating_add(LEEWAY) || iat > expected.now.saturating_add(LEEWAY) {
-        return Err(Refused::Time);
+        return Err(IdTokenError::Time);
     }
     let claims = claims.custom;
     if claims.iss != issuer {
-        return Err(Refused::Issuer);
+        return Err(IdTokenError::Issuer);
     }
     let ours = match &claims.aud {
         Audience::One(one) => one == expected.client_id,
         Audience::List(list) => matches!(list.as_slice(), [one] if one == expected.client_id),
     };
     if !ours {
-        return Err(Refused::Audience);
+        return Err(IdTokenError::Audience);
     }
     if claims.nonce.as_deref() != expected.nonce {
-        return Err(Refused::Nonce);
+        return Err(IdTokenError::Nonce);
     }
     Ok(Proof {
         sub: claims.sub,
@@ -145,7 +145,7 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
     const ISSUER: &str = "http://127.0.0.1:8080";
 
-    fn verify_with(kind: &str, name: &str, value: Value) -> Result<Proof, Refused> {
+    fn verify_with(kind: &str, name: &str, value: Value) -> Result<Proof, IdTokenError> {
         let key = <Es256 as Algorithm>::SigningKey::from_slice(&[7; 32]).unwrap();
         let mut claims = json!({"iss":ISSUER,"sub":"me","aud":"lessons-web","exp":NOW+600,"iat":NOW,"nonce":"n"});
         claims[name] = value;
@@ -180,14 +180,18 @@ mod tests {
     #[test]
     fn each_wrong_claim_is_refused() {
         for (name, value, why) in [
-            ("iss", json!("http://127.0.0.1:9"), Refused::Issuer),
-            ("aud", json!("other"), Refused::Audience),
-            ("aud", json!(["lessons-web", "other"]), Refused::Audience),
-            ("nonce", json!("other"), Refused::Nonce),
-            ("nonce", json!(null), Refused::Nonce),
-            ("exp", json!(NOW - 31), Refused::Time),
-            ("iat", json!(NOW + 31), Refused::Time),
-            ("sub", json!(1), Refused::Signature),
+            ("iss", json!("http://127.0.0.1:9"), IdTokenError::Issuer),
+            ("aud", json!("other"), IdTokenError::Audience),
+            (
+                "aud",
+                json!(["lessons-web", "other"]),
+                IdTokenError::Audience,
+            ),
+            ("nonce", json!("other"), IdTokenError::Nonce),
+            ("nonce", json!(null), IdTokenError::Nonce),
+            ("exp", json!(NOW - 31), IdTokenError::Time),
+            ("iat", json!(NOW + 31), IdTokenError::Time),
+            ("sub", json!(1), IdTokenError::Signature),
         ] {
             assert_eq!(verify_with("JWT", name, value), Err(why), "{name}");
         }
@@ -197,7 +201,7 @@ mod tests {
     fn an_access_token_is_no_id_token() {
         assert_eq!(
             verify_with("at+jwt", "nonce", json!("n")),
-            Err(Refused::Kind)
+            Err(IdTokenError::Kind)
         );
     }
 }

@@ -1,7 +1,8 @@
-//! The smallest browser client of Entree: sign in by authorization code and PKCE, call an API, show the answer, refresh
-//! without a word, prove again who one is where the API asks for it, sign out here or everywhere.
+//! The smallest browser client of Entree. It signs users in by authorization code and PKCE, calls an API, refreshes
+//! tokens silently, lets users sign in again where the API requires it, and signs them out here or everywhere.
 //!
-//! A backend for the browser: tokens stay in this process (`session` says why), the browser holds one opaque cookie.
+//! It is a backend for the browser: tokens stay in this process (`session` says why), and the browser holds one opaque
+//! cookie.
 
 mod begin;
 mod callback;
@@ -33,28 +34,28 @@ use crate::{
     store::Store,
 };
 
-/// How long a visit may last, if Entree does not end it before.
+/// How long a session lasts, if Entree does not end it before.
 const VISIT: Duration = Duration::from_secs(12 * 3600);
 
-/// Everything there is to configure: by flag or by environment.
+/// The settings, each by a flag or a variable of the environment.
 #[derive(Parser)]
 struct Settings {
-    /// Where to listen; port 0 picks a free one.
+    /// The address to listen on; port 0 chooses a free port.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// How browsers reach this client; left out: the address it listens on.
+    /// The URL at which browsers reach this client. Without it: the address it listens on.
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<String>,
-    /// Who signs people in.
+    /// The issuer, which signs users in.
     #[arg(long, env = "ISSUER", default_value = "http://127.0.0.1:8080")]
     issuer: String,
-    /// Where this process reaches the issuer, if not under its own URL: inside a container network.
+    /// The URL at which this process reaches the issuer, if that differs, as inside a container network.
     #[arg(long, env = "ISSUER_INTERNAL_URL")]
     issuer_internal_url: Option<String>,
-    /// Our name at the issuer.
+    /// The id of this client at the issuer.
     #[arg(long, env = "CLIENT_ID", default_value = "lessons-web")]
     client_id: String,
-    /// Where this process reaches the lessons API.
+    /// The URL at which this process reaches the lessons API.
     #[arg(long, env = "LESSONS_API_URL", default_value = "http://127.0.0.1:8082")]
     lessons_api_url: String,
     /// An access token is refreshed when it has less than so many seconds left.
@@ -62,7 +63,7 @@ struct Settings {
     refresh_margin: u64,
 }
 
-/// What the handlers share.
+/// What the handlers share: configuration, clients and stores.
 struct App {
     public_url: String,
     client_id: String,
@@ -118,8 +119,8 @@ impl App {
         format!("{}/callback", self.public_url)
     }
 
-    /// `__Host-` where there is TLS; browsers refuse that name on plain http. Cookies do not keep ports of one host
-    /// apart, so the names say whose they are.
+    /// Returns the name of a cookie, with `__Host-` where there is TLS; browsers refuse that prefix on plain http. All
+    /// ports of a host share their cookies, so the names say which program they belong to.
     fn cookie_name(&self, name: &str) -> String {
         let prefix = if self.public_url.starts_with("https:") {
             "__Host-"
@@ -153,7 +154,7 @@ impl App {
 }
 
 fn routes(app: Arc<App>) -> impl Endpoint {
-    // Browsers hold a form to `form-action` along its redirects: signing out everywhere leads through Entree.
+    // Browsers apply `form-action` to the redirects of a form, too: signing out everywhere leads through Entree.
     let policy = page::policy(app.issuer.url());
     Route::new()
         .at("/", get(home))
@@ -178,7 +179,7 @@ fn health() -> &'static str {
     "ok"
 }
 
-/// The lessons, or the way to them.
+/// Shows the lessons, or how to sign in.
 #[handler]
 async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let Some(id) = app.cookie(request, "session") else {
@@ -193,7 +194,7 @@ async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     }
 }
 
-/// The register of the pupils: for coaches, and only soon after they have proved who they are.
+/// Shows the register of pupils: to coaches alone, and only soon after they signed in.
 #[handler]
 async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let session = app
@@ -208,7 +209,7 @@ async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     }
 }
 
-/// Everything but an answer.
+/// Renders every result but a response of the API.
 async fn otherwise<T>(
     app: &Arc<App>,
     request: &Request,
@@ -236,7 +237,7 @@ async fn otherwise<T>(
     }
 }
 
-/// "I am a coach since a moment ago": a refreshed token has the roles that operators have set since.
+/// Refreshes the token, so that it has the roles that an operator has set since.
 #[handler]
 async fn again(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     if let Some(session) = app

@@ -1,4 +1,4 @@
-//! The one page, in its few states. No script.
+//! The one page of this client, in its few states. It has no script.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ use poem::{
 };
 use serde::Deserialize;
 
-/// What the lessons API answers.
+/// A response of the lessons API.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Lessons {
     lessons: Vec<Lesson>,
@@ -25,7 +25,7 @@ struct Lesson {
     studio: String,
 }
 
-/// What it answers to coaches.
+/// A response of the lessons API to coaches.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Register {
     register: Vec<Entry>,
@@ -37,7 +37,7 @@ struct Entry {
     call: String,
 }
 
-/// The notice for a person whose session has ended.
+/// The notice for a user whose session has ended.
 pub(crate) const OVER: &str = "Your session has ended. Sign in again.";
 
 /// What the page shows.
@@ -69,7 +69,7 @@ pub(crate) fn sign_in(notice: Option<&str>) -> Response {
     render(StatusCode::OK, &Page { notice, ..EMPTY })
 }
 
-/// The page for a person who is signed in.
+/// The page for a user who is signed in.
 pub(crate) fn lessons(sub: &str, lessons: &Lessons) -> Response {
     render(
         StatusCode::OK,
@@ -81,7 +81,7 @@ pub(crate) fn lessons(sub: &str, lessons: &Lessons) -> Response {
     )
 }
 
-/// A coach is.
+/// The user is a coach.
 pub(crate) fn register(sub: &str, register: &Register) -> Response {
     render(
         StatusCode::OK,
@@ -93,7 +93,7 @@ pub(crate) fn register(sub: &str, register: &Register) -> Response {
     )
 }
 
-/// The page for a person without the role of a coach who asks for what only coaches may see.
+/// The page for a user who requests what only coaches may see.
 pub(crate) fn not_for_you(sub: &str) -> Response {
     render(
         StatusCode::FORBIDDEN,
@@ -105,7 +105,7 @@ pub(crate) fn not_for_you(sub: &str) -> Response {
     )
 }
 
-/// Something went wrong; the words are for the person.
+/// The page for a failure. The user reads the text.
 pub(crate) fn failed(status: StatusCode, error: &str) -> Response {
     render(
         status,
@@ -116,7 +116,7 @@ pub(crate) fn failed(status: StatusCode, error: &str) -> Response {
     )
 }
 
-/// The page for when Entree or the API is away. The cause is for the log.
+/// The page for an outage of Entree or the API. The cause goes to the log.
 pub(crate) fn away(cause: &dyn Display) -> Response {
     tracing::warn!(%cause, "away");
     let mut answer = failed(
@@ -137,7 +137,6 @@ fn render(status: StatusCode, page: &Page<'_>) -> Response {
     }
 }
 
-/// The style sheet.
 #[handler]
 pub(crate) fn style() -> Response {
     Response::builder()
@@ -145,21 +144,21 @@ pub(crate) fn style() -> Response {
         .body(include_str!("../templates/style.css"))
 }
 
-/// Adds a header; one whose value cannot be sent is left out.
+/// Adds a header, unless its value cannot be sent.
 pub(crate) fn add_header(answer: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().append(name, value);
     }
 }
 
-/// What pages may do, where forms may lead to us and to this issuer.
+/// Returns the content security policy: forms may lead to this client and to the issuer.
 pub(crate) fn policy(issuer: &str) -> String {
     format!(
         "default-src 'none'; style-src 'self'; form-action 'self' {issuer}; frame-ancestors 'none'; base-uri 'none'"
     )
 }
 
-/// What every answer carries.
+/// Adds the headers that every response has.
 pub(crate) fn with_headers(answer: impl IntoResponse, policy: &str) -> Response {
     let mut answer = answer.into_response();
     add_header(&mut answer, header::CONTENT_SECURITY_POLICY, policy);

@@ -1,4 +1,4 @@
-//! Asking the lessons API for a person, and understanding what it wants instead of answering.
+//! Requests to the lessons API in the name of a user, and what the API requires in place of a response.
 
 use poem::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -6,24 +6,24 @@ use serde::de::DeserializeOwned;
 use crate::{
     App,
     challenge::Challenge,
-    session::{Lost, Session},
+    session::{Session, SessionError},
 };
 
-/// What came of it.
+/// The result of a request.
 pub(crate) enum Answer<T> {
-    /// What was asked for.
+    /// The response.
     Found(T),
-    /// The visit is over.
+    /// The session is over.
     Over,
-    /// The person must prove again who they are: an authorization request with this `max_age` (RFC 9470 §4).
+    /// The user must sign in again, by an authorization request with this `max_age` (RFC 9470 §4).
     StepUp(u32),
-    /// The person lacks the role, which only an operator can give.
+    /// The user lacks the role, which only an operator can give.
     NotForYou,
-    /// The API or Entree is away, or speaks otherwise.
+    /// The API or Entree is unavailable, or its response is malformed.
     Away(anyhow::Error),
 }
 
-/// GETs `path` with the token of a visit. A token that is refused is replaced once.
+/// Requests `path` with the access token of a session. A token that is refused is replaced once.
 pub(crate) async fn get<T: DeserializeOwned>(
     app: &App,
     session: &Session,
@@ -32,8 +32,8 @@ pub(crate) async fn get<T: DeserializeOwned>(
     attempt(app, session, path)
         .await
         .unwrap_or_else(|lost| match lost {
-            Lost::Over => Answer::Over,
-            Lost::Away(cause) => Answer::Away(cause),
+            SessionError::Over => Answer::Over,
+            SessionError::Away(cause) => Answer::Away(cause),
         })
 }
 
@@ -41,7 +41,7 @@ async fn attempt<T: DeserializeOwned>(
     app: &App,
     session: &Session,
     path: &str,
-) -> Result<Answer<T>, Lost> {
+) -> Result<Answer<T>, SessionError> {
     let mut token = session.access_token(app).await?;
     for last in [false, true] {
         let url = format!("{}{path}", app.lessons_api_url);

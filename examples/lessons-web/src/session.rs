@@ -1,11 +1,11 @@
-//! A person who is signed in, and the tokens that we hold for them.
+//! A user who is signed in, and the tokens that this client holds for them.
 //!
 //! The access token lives for minutes, the refresh token changes with every use: it is kept **here, on the server, in
-//! memory**, one for each visit, and never reaches the browser. A script that was smuggled into a page can then use the
-//! visit while the page is open, but carries nothing away; and since one process holds it behind one lock, no two
-//! requests ever use the same one, which Entree would have to take for theft. A client on several machines keeps it in
-//! its own database, sealed, and locks the row. After a restart people sign in again: one redirect, no page, as long as
-//! Entree's session lasts.
+//! memory**, one for each session, and never reaches the browser. A script that was injected into a page can then use
+//! the session while the page is open, but takes no token away. One process holds the token behind one lock, so that no
+//! two requests use the same one, which Entree would have to take for theft. A client on several machines keeps it in
+//! its own database, sealed, and locks the row. After a restart users sign in again: by one redirect, without a page,
+//! as long as Entree's session lasts.
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::{App, id_token};
 
-/// RFC 6749 §5.1.
+/// A token response (RFC 6749 §5.1).
 #[derive(Deserialize)]
 pub(crate) struct TokenResponse {
     access_token: String,
@@ -30,43 +30,43 @@ pub(crate) struct TokenResponse {
     expires_in: Option<u64>,
 }
 
-/// RFC 6749 §5.2.
+/// An error response (RFC 6749 §5.2).
 #[derive(Deserialize)]
 struct TokenError {
     error: String,
 }
 
-/// What a visit holds.
+/// The tokens of a session.
 struct Tokens {
     access: String,
     refresh: Option<String>,
-    /// The newest one: it tells Entree whom to sign out.
+    /// The newest ID token, by which Entree knows whom to sign out.
     id: String,
-    /// When the access token is over.
+    /// When the access token expires.
     until: Instant,
 }
 
-/// A person who is signed in. Clones share the tokens.
+/// The session of a user. Clones share the tokens.
 #[derive(Clone)]
 pub(crate) struct Session {
-    /// The person.
+    /// The user.
     pub(crate) sub: String,
     tokens: Arc<Mutex<Tokens>>,
 }
 
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Lost {
-    /// The grant has ended: signed out elsewhere, locked out, idle for too long.
+pub(crate) enum SessionError {
+    /// The grant has ended: the user signed out elsewhere or was locked out, or it was unused for too long.
     #[error("the visit is over")]
     Over,
-    /// Entree is away, and the last token is over.
+    /// Entree is unavailable, and the last token has expired.
     #[error(transparent)]
     Away(#[from] anyhow::Error),
 }
 
 impl Session {
-    /// Begins with what a code was exchanged for.
+    /// Starts a session with the tokens of a code exchange.
     pub(crate) fn begin(sub: String, answer: TokenResponse) -> Self {
         let id = answer.id_token.unwrap_or_default();
         let tokens = Tokens {
@@ -81,17 +81,17 @@ impl Session {
         }
     }
 
-    /// A token for the API, refreshed before it is over. While Entree is away the one that we have does.
+    /// Returns an access token, which is refreshed before it expires. While Entree is unavailable the last one is used.
     ///
     /// # Errors
-    /// [`Lost`]
-    pub(crate) async fn access_token(&self, app: &App) -> Result<String, Lost> {
+    /// [`SessionError`]
+    pub(crate) async fn access_token(&self, app: &App) -> Result<String, SessionError> {
         let mut tokens = self.tokens.lock().await;
         let now = Instant::now();
         if now + app.refresh_margin >= tokens.until
             && let Err(lost) = self.refresh(app, &mut tokens).await
         {
-            let Lost::Away(cause) = &lost else {
+            let SessionError::Away(cause) = &lost else {
                 return Err(lost);
             };
             if now >= tokens.until {
@@ -102,12 +102,12 @@ impl Session {
         Ok(tokens.access.clone())
     }
 
-    /// Another token than `refused`: the API did not take it, or it does not say yet what the person may since a moment
-    /// ago. Of several requests at once only the first one asks.
+    /// Returns another access token than `refused`, which the API did not accept, or which lacks a role that the user
+    /// has been given since. Of several requests at once only the first one refreshes.
     ///
     /// # Errors
-    /// [`Lost`]
-    pub(crate) async fn renewed(&self, app: &App, refused: &str) -> Result<String, Lost> {
+    /// [`SessionError`]
+    pub(crate) async fn renewed(&self, app: &App, refused: &str) -> Result<String, SessionError> {
         let mut tokens = self.tokens.lock().await;
         if tokens.access == refused {
             self.refresh(app, &mut tokens).await?;
@@ -115,12 +115,13 @@ impl Session {
         Ok(tokens.access.clone())
     }
 
-    /// The hint for signing out (RP-Initiated Logout 1.0 §2).
+    /// Returns the hint for signing out (RP-Initiated Logout 1.0 §2).
     pub(crate) async fn id_token(&self) -> String {
         self.tokens.lock().await.id.clone()
     }
 
-    /// Gives the refresh token back (RFC 7009): this client will not use it any more. That Entree is away changes nothing here.
+    /// Revokes the refresh token (RFC 7009), which this client will not use any more. The sign-out goes on while Entree
+    /// is unavailable.
     pub(crate) async fn give_back(&self, app: &App) {
         let Some(token) = self.tokens.lock().await.refresh.take() else {
             return;
@@ -147,28 +148,33 @@ impl Session {
         }
     }
 
-    /// RFC 6749 §6. The old token is forgotten only once the answer has the next one: the same request again within a
-    /// minute gives that same one.
-    async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), Lost> {
+    /// Refreshes the tokens (RFC 6749 §6). The old refresh token is kept until the response has the next one: the same
+    /// request again within a minute returns that one.
+    async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), SessionError> {
         let Some(refresh) = &tokens.refresh else {
-            return Err(Lost::Over);
+            return Err(SessionError::Over);
         };
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh.as_str()),
             ("client_id", &app.client_id),
         ];
-        let answer = match ask(app, &form).await? {
+        let answer = match request_tokens(app, &form).await {
             Ok(answer) => answer,
-            Err(error) if error == "invalid_grant" => return Err(Lost::Over),
-            Err(error) => return Err(anyhow::anyhow!("refresh: {error}").into()),
+            Err(TokenRequestError::Refused(error)) if error == "invalid_grant" => {
+                return Err(SessionError::Over);
+            }
+            Err(TokenRequestError::Refused(error)) => {
+                return Err(anyhow::anyhow!("refresh: {error}").into());
+            }
+            Err(TokenRequestError::Unavailable(error)) => return Err(error.into()),
         };
-        // First of all: whatever comes now, the old one is used up.
+        // This comes first: the old one is used up, whatever follows.
         if answer.refresh_token.is_some() {
             tokens.refresh = answer.refresh_token;
         }
         if let Some(id) = &answer.id_token {
-            // OpenID Connect Core §12.2: of the same person, or the grant is not ours.
+            // OpenID Connect Core §12.2: the token is about the same user, or the grant is another's.
             let expected = id_token::Expected {
                 client_id: &app.client_id,
                 nonce: None,
@@ -178,7 +184,7 @@ impl Session {
                 .await
                 .context("ID token")?;
             if proof.sub != self.sub {
-                return Err(Lost::Over);
+                return Err(SessionError::Over);
             }
         }
         tokens.until = until(answer.expires_in);
@@ -191,7 +197,6 @@ impl Session {
 }
 
 impl TokenResponse {
-    /// The ID token.
     pub(crate) fn id_token(&self) -> &str {
         self.id_token.as_deref().unwrap_or_default()
     }
@@ -201,23 +206,44 @@ fn until(expires_in: Option<u64>) -> Instant {
     Instant::now() + Duration::from_secs(expires_in.unwrap_or(300).min(3600))
 }
 
-/// Asks the token endpoint; gives its answer or its error. A public client: what it shows is in the form alone.
+/// Why the token endpoint gave no tokens.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenRequestError {
+    /// The error code of the response (RFC 6749 §5.2).
+    #[error("{0}")]
+    Refused(String),
+    /// The provider is away, or its response is neither tokens nor such an error.
+    #[error(transparent)]
+    Unavailable(#[from] anyhow::Error),
+}
+
+/// Sends a form to the token endpoint and returns the tokens. The client is public: the form holds all that
+/// it authenticates with.
 ///
 /// # Errors
-/// If the provider is away or answers with something else.
-pub(crate) async fn ask(
+/// [`TokenRequestError`]
+pub(crate) async fn request_tokens(
     app: &App,
     form: &[(&str, &str)],
-) -> anyhow::Result<Result<TokenResponse, String>> {
-    let endpoint = &app.issuer.metadata().await?.token_endpoint;
-    let answer = app.issuer.post(endpoint).form(form).send().await?;
-    if answer.status() == StatusCode::BAD_REQUEST {
-        return Ok(Err(answer.json::<TokenError>().await?.error));
+) -> Result<TokenResponse, TokenRequestError> {
+    let response = post_form(app, form).await?;
+    if response.status() == StatusCode::BAD_REQUEST {
+        let refusal: TokenError = response.json().await.map_err(anyhow::Error::from)?;
+        return Err(TokenRequestError::Refused(refusal.error));
     }
-    let tokens: TokenResponse = answer.error_for_status()?.json().await?;
+    Ok(read_tokens(response).await?)
+}
+
+async fn post_form(app: &App, form: &[(&str, &str)]) -> anyhow::Result<reqwest::Response> {
+    let endpoint = &app.issuer.metadata().await?.token_endpoint;
+    Ok(app.issuer.post(endpoint).form(form).send().await?)
+}
+
+async fn read_tokens(response: reqwest::Response) -> anyhow::Result<TokenResponse> {
+    let tokens: TokenResponse = response.error_for_status()?.json().await?;
     anyhow::ensure!(
         tokens.token_type.eq_ignore_ascii_case("bearer"),
         "a token type that we do not know"
     );
-    Ok(Ok(tokens))
+    Ok(tokens)
 }

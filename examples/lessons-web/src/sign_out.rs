@@ -1,4 +1,4 @@
-//! Leaving: here alone, or at Entree too.
+//! Signs a user out: here alone, or at Entree, too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,21 +7,21 @@ use url::Url;
 
 use crate::{App, Session, page, see_other};
 
-/// Forgets the visit here and gives its refresh token back. The person stays signed in at Entree, so that the next
-/// sign-in costs one redirect. A POST, and the cookie is `SameSite=Lax`: no other site can send it.
+/// Ends the session here and revokes its refresh token. The user stays signed in at Entree, so that the next sign-in
+/// takes one redirect. No other site can send this POST, since the cookie is `SameSite=Lax`.
 #[handler]
 pub(crate) async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    if let Some(session) = take(app, request) {
+    if let Some(session) = take_session(app, request) {
         session.give_back(app).await;
     }
     forget(app, see_other("/"))
 }
 
-/// The same, and then sends the browser to Entree to end its session there (RP-Initiated Logout 1.0 §2): with it end the
-/// refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
+/// Does the same, and then redirects the browser to Entree, which ends its session (RP-Initiated Logout 1.0 §2) and the
+/// refresh tokens that any application got in that session. Their access tokens expire within minutes.
 #[handler]
 pub(crate) async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    let Some(session) = take(app, request) else {
+    let Some(session) = take_session(app, request) else {
         return see_other("/");
     };
     session.give_back(app).await;
@@ -34,13 +34,13 @@ pub(crate) async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) ->
     forget(app, answer)
 }
 
-/// Where Entree sends the browser back to.
+/// The page to which Entree redirects after the sign-out.
 #[handler]
 pub(crate) fn done() -> Response {
     page::sign_in(Some("You've signed out here and at Entree."))
 }
 
-fn take(app: &App, request: &Request) -> Option<Session> {
+fn take_session(app: &App, request: &Request) -> Option<Session> {
     app.sessions.take(app.cookie(request, "session")?)
 }
 

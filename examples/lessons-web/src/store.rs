@@ -1,4 +1,4 @@
-//! A bounded map in memory whose entries end by themselves. A client on several machines needs a shared one.
+//! A bounded map in memory whose entries expire. A client on several machines needs a shared one.
 
 use std::{
     collections::HashMap,
@@ -11,17 +11,17 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 const MOST: usize = 10_000;
 
-/// 256 random bits in 43 characters, fit for a cookie, a `state`, a PKCE verifier.
+/// Returns 256 random bits as 43 characters, for a cookie, a `state` or a PKCE verifier.
 pub(crate) fn secret() -> String {
     let mut bytes = [0_u8; 32];
-    // No randomness: better to end than to hand out zeroes.
+    // Without randomness the process ends: a secret of zeroes would be worse.
     if SystemRandom::new().fill(&mut bytes).is_err() {
         std::process::abort();
     }
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whether this has the form of a [`secret`].
+/// Returns whether a text has the form of a [`secret`].
 pub(crate) fn is_secret(text: &str) -> bool {
     text.len() == 43
         && text
@@ -29,7 +29,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// Values by secret.
+/// Values under secrets.
 pub(crate) struct Store<T>(Mutex<HashMap<String, (Instant, T)>>);
 
 impl<T> Default for Store<T> {
@@ -43,7 +43,7 @@ impl<T: Clone> Store<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a value for so long; false if there is no room.
+    /// Stores a value for so long. Returns `false` if there is no space.
     pub(crate) fn put(&self, key: String, value: T, life: Duration) -> bool {
         let mut entries = self.entries();
         if entries.len() >= MOST {
@@ -56,7 +56,7 @@ impl<T: Clone> Store<T> {
         room
     }
 
-    /// The value, if it is still good.
+    /// Returns a value that has not expired.
     pub(crate) fn get(&self, key: &str) -> Option<T> {
         self.entries()
             .get(key)
@@ -64,7 +64,7 @@ impl<T: Clone> Store<T> {
             .map(|(_, value)| value.clone())
     }
 
-    /// The value, once.
+    /// Removes and returns a value that has not expired.
     pub(crate) fn take(&self, key: &str) -> Option<T> {
         self.entries()
             .remove(key)

@@ -19,11 +19,11 @@ struct Readiness {
 
 /// Asks the management listener; nothing if no service runs there.
 pub(super) async fn check_running(config: &Startup) -> Option<Finding> {
-    let readiness = ask(config.management.listen).await?;
+    let readiness = fetch_readiness(config.management.listen).await?;
     Some(finding(&readiness))
 }
 
-async fn ask(address: SocketAddr) -> Option<Readiness> {
+async fn fetch_readiness(address: SocketAddr) -> Option<Readiness> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(TIMEOUT)

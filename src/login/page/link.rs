@@ -12,7 +12,7 @@ use crate::web::{
 /// What the link page asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkMode<'a> {
-    /// Continue.
+    /// The user may continue.
     Confirm {
         /// The form submits itself. Left out where `Sec-Purpose` says that no user looks at the
         /// page.

@@ -19,7 +19,7 @@ use crate::{
     },
     magic_link::{
         code,
-        consume::{ConsumeOutcome, NotTried},
+        consume::{ConsumeOutcome, LookUpError},
         refusal::ConsumeRefusal,
     },
     web::{csrf, params::Params},
@@ -50,15 +50,15 @@ pub(crate) async fn submit(Data(app): Data<&App>, request: &Request, body: Body)
         }
         let entered = params.optional("code")?.unwrap_or_default();
         let attempt = attempt_of(app, &context, &params)?;
-        let outcome = match code::look(app.db.read(), id, entered, &attempt).await {
+        let outcome = match code::look_up_code(app.db.read(), id, entered, &attempt).await {
             Ok(code) => {
                 let tx = app.db.begin().await?;
                 let outcome = code::consume(&tx, code, &attempt).await?;
                 tx.commit().await?;
                 outcome
             }
-            Err(NotTried::Refused(outcome)) => *outcome,
-            Err(NotTried::Infra(error)) => return Err(error.into()),
+            Err(LookUpError::Refused(outcome)) => *outcome,
+            Err(LookUpError::Infra(error)) => return Err(error.into()),
         };
         if let Some(flow) = outcome.flow() {
             context.follow_flow(app, flow);

@@ -20,7 +20,7 @@ use crate::{
     },
     magic_link::{
         consume::{
-            ConsumeAttempt, ConsumeOutcome, LinkState, NotTried, consume_link, find_link_state,
+            ConsumeAttempt, ConsumeOutcome, LinkState, LookUpError, consume_link, find_link_state,
             look_up_link,
         },
         refusal::ConsumeRefusal,
@@ -116,8 +116,8 @@ pub(crate) async fn submit(
                 tx.commit().await?;
                 outcome
             }
-            Err(NotTried::Refused(outcome)) => *outcome,
-            Err(NotTried::Infra(error)) => return Err(error.into()),
+            Err(LookUpError::Refused(outcome)) => *outcome,
+            Err(LookUpError::Infra(error)) => return Err(error.into()),
         };
         if let Some(flow) = outcome.flow() {
             context.follow_flow(app, flow);

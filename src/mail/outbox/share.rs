@@ -111,7 +111,7 @@ impl Shares {
     pub(super) fn usable(&self, free: usize) -> usize {
         let now = self.clock.now();
         let state = self.state();
-        if state.taken(self.space, now).total() < (self.space.slots / 2).max(1) {
+        if state.taken_slots(self.space, now).total() < (self.space.slots / 2).max(1) {
             state.relay.usable(free, now)
         } else {
             state.relay.usable_without_probe(free)
@@ -154,7 +154,7 @@ impl Shares {
 
     /// Returns how many slots are free.
     pub(super) fn free(&self) -> usize {
-        let taken = self.state().taken(self.space, self.clock.now());
+        let taken = self.state().taken_slots(self.space, self.clock.now());
         self.space.slots.saturating_sub(taken.total())
     }
 

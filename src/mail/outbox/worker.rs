@@ -58,7 +58,7 @@ impl Worker {
         let owner = rounds.owner;
         let mut shutdown = pin!(shutdown);
         loop {
-            let found = rounds.look().await;
+            let found = rounds.try_due().await;
             handover.set_idle(owner, matches!(found, Found::AllThereIs));
             tokio::select! {
                 () = &mut shutdown => break,
@@ -125,7 +125,7 @@ impl Rounds {
     }
 
     /// Tries what is due, as far as there are slots.
-    async fn look(&mut self) -> Found {
+    async fn try_due(&mut self) -> Found {
         self.reap();
         let free = self.shares.free();
         let leased = match self.lease(free).await {

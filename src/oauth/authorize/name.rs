@@ -39,7 +39,7 @@ const FORM: &str = "name";
 
 /// A request whose user has to give a name.
 struct NameQuestion<'a> {
-    handle: Plain,
+    handle: &'a Plain,
     request: AuthorizationRequest<'a>,
     current: &'a CurrentSession,
 }
@@ -55,9 +55,9 @@ pub(crate) async fn show(Data(app): Data<&App>, request: &Request) -> Response {
             pending => pending?,
         };
         context.follow(app, &pending);
-        match find_question(app, &context, handle, &pending).await? {
-            Ok(question) => Ok(render(app, &context, &question, "", None)),
-            Err(handle) => Ok(see_other(&resume_path(&handle, &pending))),
+        match find_question(app, &context, &handle, &pending).await? {
+            Some(question) => Ok(render(app, &context, &question, "", None)),
+            None => Ok(see_other(&resume_path(&handle, &pending))),
         }
     })
     .await
@@ -85,7 +85,7 @@ pub(crate) async fn submit(Data(app): Data<&App>, request: &Request, body: Body)
             pending => pending?,
         };
         let resume = resume_path(&handle, &pending);
-        if let Ok(question) = find_question(app, &context, handle, &pending).await? {
+        if let Some(question) = find_question(app, &context, &handle, &pending).await? {
             let entered = params.optional("name")?.unwrap_or_default();
             match user::parse_name(entered) {
                 Ok(name) => save(app, &context, question.current, &name).await?,
@@ -107,22 +107,22 @@ fn resume_path(handle: &Plain, pending: &PendingRequest) -> String {
     with_client(&path, Some(&pending.client_id))
 }
 
-/// Finds out whether the request waits for nothing but a name. Otherwise the handle comes back:
-/// the request continues where its next step is decided anew.
+/// Returns the question if the request waits for nothing but a name. Otherwise the request continues
+/// where its next step is decided anew.
 async fn find_question<'a>(
     app: &App,
     context: &'a RequestContext,
-    handle: Plain,
+    handle: &'a Plain,
     pending: &PendingRequest,
-) -> Result<Result<NameQuestion<'a>, Plain>, PageError> {
+) -> Result<Option<NameQuestion<'a>>, PageError> {
     let request = step::restore(pending, context)?;
     let current = context.current.as_ref();
     let has_consent = step::has_consent(app, context, &request).await?;
     let next = next_step(&request, current, has_consent, app.clock().now());
     let (NextStep::AskName, Some(current)) = (next, current) else {
-        return Ok(Err(handle));
+        return Ok(None);
     };
-    Ok(Ok(NameQuestion {
+    Ok(Some(NameQuestion {
         handle,
         request,
         current,

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use super::request::LogoutFault;
+use super::request::LogoutRequestError;
 use crate::web::{filters, locale::Localizer, page::PageContent};
 
 /// Asks whether to sign out, where the client did not show whose session it means. With a fault it
@@ -12,7 +12,7 @@ use crate::web::{filters, locale::Localizer, page::PageContent};
 #[template(path = "oauth/logout.html", config = ".askama.toml")]
 pub(super) struct LogoutPage<'a> {
     pub(super) localizer: &'a Localizer,
-    pub(super) fault: Option<LogoutFault>,
+    pub(super) fault: Option<LogoutRequestError>,
     /// None for a visitor who is not signed in.
     pub(super) question: Option<Question<'a>>,
 }
@@ -32,7 +32,7 @@ impl LogoutPage<'_> {
             .html("logout-lede", &[("email", email.to_owned())])
     }
 
-    fn fault_label(fault: &LogoutFault) -> &'static str {
+    fn fault_label(fault: &LogoutRequestError) -> &'static str {
         if fault.is_missing {
             "logout-fault-missing"
         } else {

@@ -34,14 +34,14 @@ pub(super) struct LogoutRequest {
 
 /// Why the browser is not sent back: the parameter at fault (ES-2, OC-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LogoutFault {
+pub(super) struct LogoutRequestError {
     /// One of our own names.
     pub(super) parameter: &'static str,
     /// It is missing; otherwise it is wrong.
     pub(super) is_missing: bool,
 }
 
-impl LogoutFault {
+impl LogoutRequestError {
     const fn wrong(parameter: &'static str) -> Self {
         Self {
             parameter,
@@ -50,7 +50,7 @@ impl LogoutFault {
     }
 }
 
-impl From<ParamError> for LogoutFault {
+impl From<ParamError> for LogoutRequestError {
     fn from(error: ParamError) -> Self {
         Self {
             parameter: error.parameter().unwrap_or("the request"),
@@ -66,7 +66,7 @@ impl LogoutRequest {
         app: &App,
         config: &Reloadable,
         params: &Params,
-    ) -> Result<Self, LogoutFault> {
+    ) -> Result<Self, LogoutRequestError> {
         params.check_all(&KNOWN)?;
         let hint = read_hint(app, params)?;
         let destination = read_destination(params, hint.as_ref(), config)?;
@@ -84,14 +84,14 @@ impl LogoutRequest {
 
 /// Returns the claims of the hint, if there is one. A hint that is not ours is a fault, whatever
 /// else the request has.
-fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, LogoutFault> {
+fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, LogoutRequestError> {
     let Some(hint) = params.optional_within("id_token_hint", MAX_HINT)? else {
         return Ok(None);
     };
     app.keys
         .verify_hint(hint, &app.public_url)
         .map(Some)
-        .map_err(|_| LogoutFault::wrong("id_token_hint"))
+        .map_err(|_| LogoutRequestError::wrong("id_token_hint"))
 }
 
 /// RPL §3: where the browser should go, which the client in the hint must have registered. A
@@ -100,12 +100,12 @@ fn read_destination(
     params: &Params,
     hint: Option<&Claims>,
     config: &Reloadable,
-) -> Result<Option<Destination>, LogoutFault> {
+) -> Result<Option<Destination>, LogoutRequestError> {
     let client = find_hinted_client(params, hint, config)?;
     let Some(uri) = params.optional_within("post_logout_redirect_uri", 2048)? else {
         return Ok(None);
     };
-    let client = client.ok_or(LogoutFault {
+    let client = client.ok_or(LogoutRequestError {
         parameter: "id_token_hint",
         is_missing: hint.is_none(),
     })?;
@@ -117,7 +117,7 @@ fn read_destination(
             .map(str::to_owned),
     };
     if destination.href(config).is_none() {
-        return Err(LogoutFault::wrong("post_logout_redirect_uri"));
+        return Err(LogoutRequestError::wrong("post_logout_redirect_uri"));
     }
     Ok(Some(destination))
 }
@@ -127,14 +127,14 @@ fn find_hinted_client<'a>(
     params: &Params,
     hint: Option<&Claims>,
     config: &'a Reloadable,
-) -> Result<Option<&'a Client>, LogoutFault> {
+) -> Result<Option<&'a Client>, LogoutRequestError> {
     let client_id = params.optional_within("client_id", 255)?;
     let Some(hint) = hint else {
         return Ok(None);
     };
     let audience = text_claim(hint, "aud");
     if client_id.is_some_and(|id| id != audience) {
-        return Err(LogoutFault::wrong("client_id"));
+        return Err(LogoutRequestError::wrong("client_id"));
     }
     Ok(client::find(config, audience))
 }

@@ -2,9 +2,9 @@
 //! exchanged once for tokens (RFC 6749 §4.1.3).
 //!
 //! An exchange checks client, redirect URI and verifier first and then claims the code by one atomic command; the
-//! rest is one transaction (RD-06). Such a check that fails claims and revokes nothing (TK-3). If that transaction cannot begin, the code
-//! is given back, so that a database that is away uses up no code. Where the code itself shows that
-//! the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
+//! rest is one transaction (RD-06). Such a check that fails claims and revokes nothing (TK-3). If that transaction
+//! cannot begin, the code is given back, so that a database that is away uses up no code. Where the code itself shows
+//! that the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
 //! tombstone, which distinguishes a replay from a code that never existed.
 
 use std::time::Duration;

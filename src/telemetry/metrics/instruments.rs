@@ -67,7 +67,7 @@ pub(super) struct Mail {
     pub(super) held: Counter<u64>,
 }
 
-/// Upstream providers.
+/// The instruments of sign-ins with providers.
 pub(super) struct Upstream {
     pub(super) started: Counter<u64>,
     pub(super) signed_in: Counter<u64>,

@@ -8,7 +8,7 @@ use reqwest::{Certificate, Client, redirect, retry};
 use super::{
     error::FetchError,
     message::{FetchRequest, FetchResponse},
-    resolver::{NotPublic, NotResolved, Resolver},
+    resolver::{NotPublicError, NotResolvedError, Resolver},
     scope::{FetchScope, NOT_PUBLIC},
 };
 use crate::telemetry::trace::{self, Span, Tag};
@@ -145,10 +145,10 @@ fn is_refused(error: &(dyn Error + 'static)) -> bool {
 fn classify(error: &reqwest::Error) -> FetchError {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     while let Some(cause) = source {
-        if cause.is::<NotPublic>() {
+        if cause.is::<NotPublicError>() {
             return FetchError::Blocked(NOT_PUBLIC);
         }
-        if cause.is::<NotResolved>() {
+        if cause.is::<NotResolvedError>() {
             return FetchError::Dns;
         }
         if is_tls(cause) {

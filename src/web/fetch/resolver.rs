@@ -16,12 +16,12 @@ pub(super) struct Resolver(pub(super) Arc<FetchScope>);
 /// The name has addresses, but none that may be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("no public address")]
-pub(super) struct NotPublic;
+pub(super) struct NotPublicError;
 
 /// The name has no address, or could not be looked up.
 #[derive(Debug, thiserror::Error)]
 #[error("no address")]
-pub(super) struct NotResolved;
+pub(super) struct NotResolvedError;
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -35,14 +35,14 @@ impl Resolve for Resolver {
             };
             let all = look_up(name.as_str()).await.unwrap_or_default();
             if all.is_empty() {
-                return Err(NotResolved.into());
+                return Err(NotResolvedError.into());
             }
             let allowed: Vec<_> = all
                 .into_iter()
                 .filter(|address| is_allowed(address.ip()))
                 .collect();
             if allowed.is_empty() {
-                return Err(NotPublic.into());
+                return Err(NotPublicError.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

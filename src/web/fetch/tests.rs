@@ -6,7 +6,7 @@ use poem::http::{HeaderMap, header};
 use reqwest::dns::Resolve as _;
 
 use super::{
-    resolver::{NotPublic, REBOUND, Resolver},
+    resolver::{NotPublicError, REBOUND, Resolver},
     scope::NOT_PUBLIC,
     test_server::{TestServer, json_response, raw_response},
     *,
@@ -121,7 +121,7 @@ async fn ht_03_the_resolver_returns_public_addresses_alone() {
     let Err(error) = closed.resolve("localhost".parse().unwrap()).await else {
         panic!("resolved")
     };
-    assert!(error.is::<NotPublic>());
+    assert!(error.is::<NotPublicError>());
     let open = Fetcher::new(FetchScope {
         private_hosts: vec!["localhost".into()],
         ..FetchScope::default()

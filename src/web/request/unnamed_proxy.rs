@@ -27,21 +27,21 @@ impl UnnamedProxy {
     /// Notes a request with `X-Forwarded-For` from an address of this machine or of a private
     /// network that is not trusted. Nearly always it is our own proxy; a client on the Internet
     /// has no such address.
-    pub fn look(&self, request: &Request, trusted: &[IpNet]) {
+    pub fn note_request(&self, request: &Request, trusted: &[IpNet]) {
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
         let forwards = request.headers().contains_key("x-forwarded-for");
         if let (Some(peer), true) = (peer, forwards) {
-            self.look_at(peer.to_canonical(), trusted);
+            self.note_peer(peer.to_canonical(), trusted);
         }
     }
 
-    fn look_at(&self, peer: IpAddr, trusted: &[IpNet]) {
+    fn note_peer(&self, peer: IpAddr, trusted: &[IpNet]) {
         if is_internal(peer) && !trusted.iter().any(|network| network.contains(&peer)) {
-            self.note(peer);
+            self.record(peer);
         }
     }
 
-    fn note(&self, peer: IpAddr) {
+    fn record(&self, peer: IpAddr) {
         let now = Instant::now();
         let mut sightings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sightings.seen = Some(now);
@@ -83,7 +83,7 @@ mod tests {
     fn was_seen(peer: &str, trusted: &[&str]) -> bool {
         let proxy = UnnamedProxy::default();
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
-        proxy.look_at(peer.parse().unwrap(), &trusted);
+        proxy.note_peer(peer.parse().unwrap(), &trusted);
         proxy.was_seen()
     }
 

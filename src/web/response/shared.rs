@@ -8,7 +8,6 @@ use poem::Response;
 pub struct SharedBody;
 
 impl SharedBody {
-    /// Marks a response.
     #[must_use]
     pub fn mark(mut response: Response) -> Response {
         response.extensions_mut().insert(Self);

@@ -155,7 +155,7 @@ impl<E: Endpoint + 'static> Endpoint for Layered<E> {
         };
         self.layers
             .unnamed_proxy
-            .look(&request, &self.layers.trusted_proxies);
+            .note_request(&request, &self.layers.trusted_proxies);
         request.set_data(summary.caller.clone());
         request.set_data(summary.look.clone());
         request.set_data(summary.named_client.clone());

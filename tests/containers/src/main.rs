@@ -1,5 +1,5 @@
-//! `containers [postgres] [redis] [mailpit]` (all three where none is named): throw-away servers in containers, for tests
-//! of entree on a machine that has a container engine and no server of its own.
+//! `containers [postgres] [redis] [mailpit]` (all three where none is named): throw-away servers in containers, for
+//! tests of entree on a machine that has a container engine and no server of its own.
 //!
 //! Once all answer, stdout has one `NAME=VALUE` line for each variable that the test kit reads (`TEST_POSTGRES_URL`,
 //! `TEST_REDIS_URL`, `MAILPIT_URL`, `MAILPIT_SMTP`), then an empty line. They stay until stdin closes, or SIGINT or
@@ -43,7 +43,8 @@ async fn main() -> ExitCode {
             "no container engine answers (DOCKER_HOST names one that is elsewhere)",
         );
     }
-    // A request to end that comes while an image is still on its way takes effect once all is up: nothing is left behind.
+    // A request to end that comes while an image is still on its way takes effect once all is up: nothing is left
+    // behind.
     let mut servers = Vec::new();
     let up = start(&kinds, &mut servers).await;
     if up.is_ok() {

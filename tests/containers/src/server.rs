@@ -1,4 +1,5 @@
-//! One server in a container: which image, how it is started, when it answers, and which variables the test kit gets for it.
+//! One server in a container: which image, how it is started, when it answers, and which variables the test kit gets
+//! for it.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -53,7 +53,8 @@ export const springApi = {
   needs,
   version,
   async run(world) {
-    // At a path Spring asks below it first. Without that document it has to find the one at the root of the host (RFC 8414 §3.1).
+    // At a path Spring asks below it first. Without that document it has to find the one at the root of the host (RFC
+    // 8414 §3.1).
     const { pathname } = new URL(world.issuer);
     if (pathname !== '/') world.proxied.withheld = `${pathname}/.well-known/openid-configuration`;
     await launch(world, 'Reports.java', 'reports.yaml', 'com.example.reports.Reports');

@@ -1,4 +1,5 @@
-//! `entree doctor` as an operator runs it: beside a running service, before the first start, and when something is wrong.
+//! `entree doctor` as an operator runs it: beside a running service, before the first start, and when something is
+//! wrong.
 
 use std::{
     net::TcpListener,

@@ -246,8 +246,8 @@ struct RawResponse {
     text: String,
 }
 
-/// Sends bytes and reads to the end, both at once, and gives up after a while of silence. `ends`: says that nothing more
-/// will come, which the service takes as gone.
+/// Sends bytes and reads to the end, both at once, and gives up after a while of silence. `ends`: says that nothing
+/// more will come, which the service takes as gone.
 async fn send(host: &str, bytes: &[u8], ends: bool) -> RawResponse {
     let stream = TcpStream::connect(host).await.expect("a connection");
     let (mut from, mut to) = stream.into_split();

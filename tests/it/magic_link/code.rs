@@ -10,7 +10,7 @@ use entree::{
     },
     magic_link::{
         code,
-        consume::{ConsumeAttempt, ConsumeOutcome, NotTried},
+        consume::{ConsumeAttempt, ConsumeOutcome, LookUpError},
         refusal::ConsumeRefusal,
         token,
     },
@@ -83,8 +83,8 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
     let config = test_app.app.config.get();
     let caller = caller();
     let attempt = attempt(&test_app, &config, stranger, &caller);
-    let looked = code::look(tx.conn(), flow_of(&waiting), &code, &attempt).await;
-    let Err(NotTried::Refused(outcome)) = looked else {
+    let looked = code::look_up_code(tx.conn(), flow_of(&waiting), &code, &attempt).await;
+    let Err(LookUpError::Refused(outcome)) = looked else {
         panic!("{looked:?}");
     };
     assert!(
@@ -306,7 +306,7 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
                 .unwrap();
         }
         let attempt = attempt(&test_app, &config, holder, &caller);
-        let code = code::look(tx.conn(), flow.id, "00000000", &attempt).await;
+        let code = code::look_up_code(tx.conn(), flow.id, "00000000", &attempt).await;
         let outcome = code::consume(&tx, code.unwrap(), &attempt).await.unwrap();
         let ConsumeOutcome::Refused { reason, .. } = outcome else {
             panic!("one in a hundred million: {outcome:?}")

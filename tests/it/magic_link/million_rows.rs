@@ -1,5 +1,5 @@
-//! H1: signing in beside a million old rows, and while they are cleaned up. Two services of the same kind take turns, one
-//! of them empty, so that whatever else the machine does falls on both.
+//! H1: signing in beside a million old rows, and while they are cleaned up. Two services of the same kind take turns,
+//! one of them empty, so that whatever else the machine does falls on both.
 //!
 //! Minutes of work, so it is asked for by name: `cargo test --test it -- --ignored --nocapture h_1_a_million`.
 

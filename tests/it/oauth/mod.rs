@@ -45,8 +45,8 @@ pub(crate) const REGISTERED: [&str; 4] = [
     "http://[::1]:9000/cb",
 ];
 
-/// Registers the usual client `web`, an `other` one with the same place, a `foreign` one that needs consent, and `es`, whose ID tokens are ES256; and lets
-/// one address have as many mails as a test wants.
+/// Registers the usual client `web`, an `other` one with the same place, a `foreign` one that needs consent, and `es`,
+/// whose ID tokens are ES256; and lets one address have as many mails as a test wants.
 pub(crate) fn register(test_app: &TestApp) {
     test_app.configure(with_clients);
 }

@@ -286,8 +286,8 @@ impl Service {
             .collect()
     }
 
-    /// Moves the clock of every copy to so many seconds after the real one, and waits until they have seen it. Only with
-    /// [`Options::clock`].
+    /// Moves the clock of every copy to so many seconds after the real one, and waits until they have seen it. Only
+    /// with [`Options::clock`].
     pub async fn shift_clock(&self, seconds: i64) {
         for copy in &self.copies {
             write_clock(&copy.folder, seconds);
@@ -541,8 +541,9 @@ fn launch(
         if !clock.exists() {
             write_clock(folder, 0);
         }
-        // Only the wall clock moves: time-outs go on as they were. While one thread reads the file, another that reads it
-        // too may see the real time; once a second that hardly happens, at each look at the clock it does under load.
+        // Only the wall clock moves: time-outs go on as they were. While one thread reads the file, another that reads
+        // it too may see the real time; once a second that hardly happens, at each look at the clock it does under
+        // load.
         command
             .env("LD_PRELOAD", library)
             .env("FAKETIME_TIMESTAMP_FILE", clock);

@@ -87,7 +87,8 @@ impl Wire {
         *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = vec![Target::Unix(socket)];
     }
 
-    /// Connections that are open fall silent for good, as when the machine behind them vanishes; new ones are passed on.
+    /// Connections that are open fall silent for good, as when the machine behind them vanishes; new ones are passed
+    /// on.
     pub fn mute(&self) {
         self.muted.fetch_add(1, Ordering::SeqCst);
     }

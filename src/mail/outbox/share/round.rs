@@ -52,7 +52,7 @@ impl<'a> Round<'a> {
             state,
             unknown: DomainState::default(),
             added: HashMap::new(),
-            taken: state.taken(space, now),
+            taken: state.taken_slots(space, now),
         }
     }
 

@@ -18,15 +18,14 @@ use crate::clock::Time;
 pub(super) const MAX_DOMAINS: usize = 4096;
 /// How many times the usual duration the server may take for a recipient at a first attempt.
 const TIMES_USUAL: u32 = 8;
-/// The least that it may take, and the least while the domain stalls or many attempts wait. What needs longer has all of
-/// the time-out at its next attempt, in the tier of slow emails.
+/// The least that it may take, and the least while the domain stalls or many attempts wait. What needs longer has all
+/// of the time-out at its next attempt, in the tier of slow emails.
 pub(super) const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const LEAST_PATIENCE_STALLING: Duration = Duration::from_secs(2);
 /// The most that it may take while many attempts wait, unless twice the usual duration of all domains is
 /// more.
 pub(super) const MOST_PATIENCE_CROWDED: Duration = Duration::from_secs(5);
 
-/// An email that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DueEmail {
     pub(crate) id: Uuid,
@@ -84,10 +83,11 @@ impl SharesState {
         }
     }
 
-    /// Returns how many slots attempts hold. One that waits for the server of its recipient holds a
-    /// place beside them instead, while there are some: the tiers of new domains and of usual emails have at
-    /// most a quarter of the places each, and slow emails have none.
-    pub(super) fn taken(&self, space: Space, now: Time) -> TakenSlots {
+    /// Returns how many slots the attempts of each tier hold. An attempt that waits for the server of
+    /// its recipient holds a place beside the slots instead, while its tier has one left: new domains and
+    /// usual emails have a quarter of the places each, known recipients have the rest, and slow emails
+    /// have none.
+    pub(super) fn taken_slots(&self, space: Space, now: Time) -> TakenSlots {
         let slots_and_places = |tier, most: usize| {
             let domains = self.domains.values();
             let (all, waiting) = domains.fold((0, 0), |(all, waiting), domain| {

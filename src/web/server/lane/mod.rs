@@ -22,7 +22,6 @@ use slots::{Bounds, Lane};
 
 pub(in crate::web::server) use slots::Slot;
 
-/// The lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneName {
     /// What looks up or queues an email.

@@ -1,5 +1,5 @@
-// Runs the verifier of docs/verify-tokens.md, which run.sh lays beside this file (`go build -overlay`): answers each line,
-// a token, with what it says of it.
+// Runs the verifier of docs/verify-tokens.md, which run.sh lays beside this file (`go build -overlay`): answers each
+// line, a token, with what it says of it.
 package main
 
 import (

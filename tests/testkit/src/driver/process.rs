@@ -70,7 +70,8 @@ fn read_all() -> BTreeMap<u32, Process> {
     .collect()
 }
 
-/// proc(5): the name may hold spaces and brackets, so fields are counted from its end. The first one after it is field 3.
+/// proc(5): the name may hold spaces and brackets, so fields are counted from its end. The first one after it is
+/// field 3.
 fn read_stat(stat: &str) -> Option<Process> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

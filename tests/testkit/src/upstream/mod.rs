@@ -1,9 +1,9 @@
 //! An upstream provider that a test writes the part of: OpenID Connect, or shaped like GitHub.
 //!
 //! Honest by default, and strict about what it receives: client authentication, redirect URI, PKCE S256, one
-//! use of a code. What it does not like it refuses and notes ([`Upstream::complaints`]). A test [injects](Upstream::inject)
-//! one [`Fault`], and everything else stays right. It stands behind a [`Wire`], so it can be slow, silent or gone.
-//! Shares no code with the service.
+//! use of a code. What it does not like it refuses and notes ([`Upstream::complaints`]). A test
+//! [injects](Upstream::inject) one [`Fault`], and everything else stays right. It stands behind a [`Wire`], so it can
+//! be slow, silent or gone. Shares no code with the service.
 
 mod answers;
 mod fault;
@@ -190,8 +190,8 @@ impl Upstream {
         self.book().form_post = true;
     }
 
-    /// Takes no secret but a token that its client signs by itself, as Apple has it, for team `TEAM`, key `KEY`; gives the
-    /// private key for that.
+    /// Takes no secret but a token that its client signs by itself, as Apple has it, for team `TEAM`, key `KEY`; gives
+    /// the private key for that.
     #[must_use]
     pub fn wants_signed_secret(&self) -> String {
         let (pem, public) = keys::key_file();

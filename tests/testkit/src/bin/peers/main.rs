@@ -1,8 +1,8 @@
 //! Entree beside other OpenID providers, on this machine. docs/performance.md says what each figure means.
 //!
-//! `peers BINARY [--rounds N] [--seconds N] [--connections N] [--only PART,PART]` starts the binary on both back ends and
-//! the programs of tests/peers, signs users in at each of them, and has each do the same work in turn, round after round.
-//! `--only` names parts of the providers' names. `WRITE=1` puts the tables into docs/performance.md.
+//! `peers BINARY [--rounds N] [--seconds N] [--connections N] [--only PART,PART]` starts the binary on both back ends
+//! and the programs of tests/peers, signs users in at each of them, and has each do the same work in turn, round after
+//! round. `--only` names parts of the providers' names. `WRITE=1` puts the tables into docs/performance.md.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

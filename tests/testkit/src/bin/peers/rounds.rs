@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
 
-    /// SP-7: rounds are interleaved. No provider does a kind of work again before all others have done it, and each goes
-    /// first in some round.
+    /// SP-7: rounds are interleaved. No provider does a kind of work again before all others have done it, and each
+    /// goes first in some round.
     #[test]
     fn sp_7_every_provider_does_the_same_work_in_turn() {
         let (rounds, providers) = (4, 3);

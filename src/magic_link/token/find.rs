@@ -1,4 +1,4 @@
-//! The secrets of an email when they are used: the link as it is found, the code as it is compared.
+//! Finds the secrets of emails when a user brings them: a link by its hash, a code among those of its flow.
 
 use entity::magic_link_token::{self as row, Model as Token};
 use sea_orm::{
