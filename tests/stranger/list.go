@@ -282,6 +282,9 @@ func attacks() []Attack {
 		{Name: "assertions", Rule: "OA-3", Plan: everyone, Run: assertions("")},
 		{Name: "assertions-neighbour", Rule: "OA-3", Plan: everyone, Run: assertions("80.1.2.3")},
 		{Name: "assertions-jwks-hangs", Rule: "OA-3", Conf: Conf{JwksURI: true}, Plan: everyone, Run: func(ctx context.Context, w *World) {
+			// The client has been at work before: what was never read cannot be known while its own server hangs.
+			w.atkForm(ctx, w.net(0), "/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"jwt"},
+				"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {w.assertion("k1", true)}}, nil)
 			w.up.slowJ.Store(true)
 			defer w.up.slowJ.Store(false)
 			assertions("")(ctx, w)

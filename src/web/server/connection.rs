@@ -5,7 +5,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use ipnet::IpNet;
@@ -28,6 +28,7 @@ use super::{
     networks::Networks,
     options::ServerOptions,
     response_body::GuardedBody,
+    streams::{StreamExecutor, Streams},
     unread_log::UnreadLog,
 };
 use crate::web::{caller, error::RETRY_AFTER};
@@ -152,7 +153,8 @@ impl<E: Endpoint + 'static> Context<E> {
         let networks = Arc::clone(&self.networks);
         let configured = self.options.idle_timeout;
         let idle_timeout = || networks.idle_timeout(configured);
-        let builder = http_builder(&self.options);
+        let mut streams = Streams::default();
+        let builder = http_builder(&self.options, streams.executor());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut is_closing = *self.stopped.borrow_and_update();
         if is_closing {
@@ -165,7 +167,7 @@ impl<E: Endpoint + 'static> Context<E> {
                 biased;
                 () = cut.notified() => return,
                 // Clients end connections as they like.
-                ended = &mut connection => {
+                ended = streams.drive(connection.as_mut()) => {
                     if let Err(error) = ended {
                         self.unread.note_error(&*error, &remote);
                     }
@@ -267,8 +269,11 @@ fn unread(status: StatusCode, version: Version) -> Response {
     response.finish()
 }
 
-fn http_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn http_builder(
+    options: &ServerOptions,
+    executor: StreamExecutor,
+) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(executor);
     builder
         .http1()
         .timer(TokioTimer::new())

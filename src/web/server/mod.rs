@@ -3,8 +3,9 @@
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no
 //! bound on connections. This one has them, and serves the same endpoints. Each body is bounded in
-//! the layers, all unfinished requests together in `budget`, and those at work in `lane`. An endpoint
-//! runs to its end, whatever its client does (`unit`).
+//! the layers, all unfinished requests together in `budget`, and those at work in `lane`. The requests of
+//! an HTTP/2 connection share the task of their connection (`streams`). An endpoint runs to its end,
+//! whatever its client does (`unit`).
 
 mod activity;
 mod body;
@@ -23,6 +24,7 @@ mod networks;
 mod options;
 mod rejection;
 mod response_body;
+mod streams;
 pub mod tls;
 mod unit;
 mod unread_log;
