@@ -8,6 +8,7 @@ pub mod change;
 pub mod definition;
 pub mod redirect;
 pub mod registry;
+pub mod resource;
 pub mod store;
 
 use std::collections::BTreeSet;
@@ -47,7 +48,9 @@ pub fn is_audience(config: &Reloadable, name: &str) -> bool {
     let has_audience = |client: &Client| {
         client.audience == name || client.resources.iter().any(|resource| resource == name)
     };
-    config.clients.iter().any(has_audience) || config.stored.has_audience(name)
+    config.clients.iter().any(has_audience)
+        || config.stored.has_audience(name)
+        || config.resources.find(name).is_some()
 }
 
 /// Returns every scope that a client may request, once.
@@ -57,7 +60,8 @@ pub fn scopes(config: &Reloadable) -> BTreeSet<&str> {
         .clients
         .iter()
         .flat_map(|client| client.scopes.iter().map(String::as_str));
-    scopes.chain(config.stored.scopes()).collect()
+    let scopes = scopes.chain(config.stored.scopes());
+    scopes.chain(config.resources.scopes()).collect()
 }
 
 /// Returns whether there is a public client.

@@ -246,7 +246,7 @@ impl Recovery<'_> {
 /// Returns the keys that the types have, by section.
 #[cfg(test)]
 pub(super) fn known_keys() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    use super::{client::Client, providers::Provider};
+    use super::{client::Client, providers::Provider, resources::Resource};
 
     let mut sections = Sections::new(Layers::default());
     read_config(&mut sections);
@@ -254,6 +254,10 @@ pub(super) fn known_keys() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     known.insert(
         "clients",
         fields::names::<Client>().iter().copied().collect(),
+    );
+    known.insert(
+        "resources",
+        fields::names::<Resource>().iter().copied().collect(),
     );
     known.insert(
         "providers",

@@ -158,7 +158,10 @@ impl Live {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{config::MailTransport, secret::Text};
+    use crate::{
+        config::{MailTransport, Resource, Resources},
+        secret::Text,
+    };
 
     #[test]
     fn only_reloadable_settings_change_without_a_restart() {
@@ -179,6 +182,21 @@ mod tests {
         assert!(now.api.v2_enabled);
         assert_eq!(now.telemetry.level, "debug");
         assert_eq!(*live.startup(), Startup::default());
+    }
+
+    #[test]
+    fn rs_1_resources_change_without_a_restart() {
+        let live = Live::new(Config::default());
+        let mut new = Config::default();
+        new.reloadable.resources = Resources::from(vec![Resource {
+            identifier: "https://api.example".to_owned(),
+            ..Resource::default()
+        }]);
+        let change = live.reload(new);
+        assert_eq!(change.applied, ["resources"]);
+        assert!(change.needs_restart.is_empty());
+        let now = live.get();
+        assert!(now.resources.find("https://api.example").is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod master_key;
 mod mode;
 mod problem;
 pub mod providers;
-mod resource;
+mod resources;
 mod secret_files;
 mod secret_mode;
 mod settings;
@@ -41,7 +41,7 @@ pub use master_key::parse_master_key;
 pub use mode::Mode;
 pub use problem::Problem;
 pub use providers::Provider;
-pub use resource::{AccessTokenTyp, Resource};
+pub use resources::{ADMIN_SCOPE, AccessTokenTyp, RESERVED_SCOPES, Resource, Resources, Words};
 pub(crate) use secret_mode::mode_if_too_open;
 pub use settings::{
     Api, Budget, Config, DatabaseSection, Limits, MagicLink, Mail, MailTransport, Management,

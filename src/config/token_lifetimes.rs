@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::{
     client::Client,
     problem::{MAX_SECONDS, Section},
+    resources::Resource,
     settings::Token,
 };
 
@@ -75,6 +76,13 @@ pub(super) fn check_client(client: &Client, defaults: &Token, section: &mut Sect
     if let Some(seconds) = client.refresh_idle_seconds {
         let absolute = client.token_lifetimes(defaults).refresh_absolute_seconds;
         check_idle(seconds, absolute, section);
+    }
+}
+
+/// Checks the lifetime that an API sets for its access tokens.
+pub(super) fn check_resource(resource: &Resource, section: &mut Section<'_>) {
+    if let Some(seconds) = resource.access_token_seconds {
+        section.range(seconds, SIGNED_TOKEN, "access_token_seconds");
     }
 }
 

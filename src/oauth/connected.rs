@@ -16,6 +16,7 @@ use super::{
     consent_store::{self, Consent},
     grant_store::{self, Grant},
     scope,
+    scope_words::{ResourceWords, ScopeWords},
     user_claims::consent_scopes,
 };
 use crate::{
@@ -126,19 +127,22 @@ async fn load_rows(
 }
 
 fn row(app: &App, context: &RequestContext, client_id: &str, access: &Access) -> Row {
-    let client = client::find(&context.config, client_id);
-    let scopes = scope::SUPPORTED
-        .into_iter()
-        .filter(|name| scope::has(&access.scopes, name));
+    let (config, localizer) = (&context.config, &context.localizer);
+    let client = client::find(config, client_id);
+    let about_user = scope::SUPPORTED.into_iter();
+    let about_user = about_user.filter(|name| scope::has(&access.scopes, name));
+    let names = access.scopes.split_ascii_whitespace();
+    let of_resources = names.filter(|name| config.resources.of_scope(name).is_some());
+    let shown = scope::without_repetitions(about_user.chain(of_resources));
     Row {
         client_id: client_id.to_owned(),
         // A client that is registered no longer is still listed, and can be removed.
         name: client
             .map_or(client_id, |client| client.name.as_str())
             .to_owned(),
-        scopes: scopes.collect(),
-        since: context.localizer.date_time(access.since),
-        used: context.localizer.date_time(access.last_used),
+        words: ScopeWords::load(config, localizer, shown.into_iter()),
+        since: localizer.date_time(access.since),
+        used: localizer.date_time(access.last_used),
         form_token: context.session_form_token(app, &form_name(client_id)),
     }
 }
@@ -203,8 +207,8 @@ pub(crate) struct ConnectedPage<'a> {
 pub(crate) struct Row {
     pub(crate) client_id: String,
     pub(crate) name: String,
-    /// The scopes that have a text.
-    pub(crate) scopes: Vec<&'static str>,
+    /// The scopes about the user, and those of APIs of `[[resources]]`.
+    pub(crate) words: ScopeWords,
     /// A date in the user's language.
     pub(crate) since: String,
     /// A date in the user's language.
@@ -212,13 +216,21 @@ pub(crate) struct Row {
     pub(crate) form_token: String,
 }
 
+fn join(words: &[String]) -> String {
+    words.join(" · ")
+}
+
 impl ConnectedPage<'_> {
-    fn scopes(&self, row: &Row) -> String {
-        let texts = row
-            .scopes
-            .iter()
-            .map(|scope| self.localizer.text(&format!("consent-scope-{scope}")));
-        texts.collect::<Vec<_>>().join(" · ")
+    fn general(&self, row: &Row) -> String {
+        join(&row.words.general)
+    }
+
+    fn resource(&self, resource: &ResourceWords) -> String {
+        let arguments = [
+            ("resource", resource.name.clone()),
+            ("scopes", join(&resource.scopes)),
+        ];
+        self.localizer.text_with("access-resource", &arguments)
     }
 
     fn when(&self, row: &Row) -> String {

@@ -11,7 +11,7 @@ use poem::{
     http::{StatusCode, header},
     web::Data,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use unic_langid::LanguageIdentifier;
 
 use super::{claims_request, scope};
@@ -109,6 +109,13 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
         "request_uri_parameter_supported": false,
     });
     let mut members = document.as_object().cloned().unwrap_or_default();
+    members.extend(configured_members(config));
+    Value::Object(members)
+}
+
+/// The members that the document has only if the configuration gives them a value.
+fn configured_members(config: &Reloadable) -> Map<String, Value> {
+    let mut members = Map::new();
     for (member, uri) in [
         (
             "service_documentation",
@@ -120,7 +127,13 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
             members.insert(member.to_owned(), uri.as_str().into());
         }
     }
-    Value::Object(members)
+    // RFC 9728 §4: those that a client may use without an operator.
+    let open = config.resources.open().iter();
+    let open: Vec<&str> = open.map(|resource| resource.identifier.as_str()).collect();
+    if !open.is_empty() {
+        members.insert("protected_resources".to_owned(), open.into());
+    }
+    members
 }
 
 /// Language tags in canonical case (DI-16, RFC 5646 §2.1.1).

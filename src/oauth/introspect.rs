@@ -72,14 +72,14 @@ async fn introspect_access_token(
         Err(TokenCheckError::Infra(error)) => return Err(error),
     };
     let is_own = token.client.client_id == client.client_id;
-    let introspects_audience = client
-        .introspects
-        .iter()
-        .any(|name| name == token.text("aud"));
+    let audience = config.resources.spelled(token.text("aud"));
+    let mut introspects = client.introspects.iter();
+    let introspects_audience = introspects.any(|name| config.resources.spelled(name) == audience);
     if !is_own && !introspects_audience {
         return Ok(None);
     }
-    let mut scope = scope::grantable(token.client, token.text("scope"));
+    let audience = Some(audience);
+    let mut scope = scope::grantable(config, token.client, audience, token.text("scope"));
     let mut members = token.claims;
     if let Some(active) = &token.grant {
         let roles = user::roles(&active.holder.user);
@@ -121,7 +121,9 @@ async fn introspect_refresh_token(
         return Ok(None);
     };
     let roles = user::roles(&holder.user);
-    let scope = scope::limit_to_roles(&scope::grantable(client, &grant.scope), &roles);
+    let granted = Some(grant.audience.as_str());
+    let scope = scope::grantable(config, client, granted, &grant.scope);
+    let scope = scope::limit_to_roles(&scope, &roles);
     let issued_at = grant.rotated_at.unwrap_or(grant.created_at);
     let members = [
         ("active", json!(true)),

@@ -12,11 +12,12 @@ use super::{
     grant_check::SignIn,
     grant_store::{Grant, gc_day},
     refresh_token::RefreshToken,
-    scope,
+    resource, scope,
     user_claims::{self, ClaimFilter, UserClaims},
 };
 use crate::{
     app::App,
+    client::resource::{AccessTokenTerms, access_token_terms},
     clock::Time,
     config::{Client, Reloadable},
     db::Tx,
@@ -142,7 +143,7 @@ pub(crate) fn new_grant(
     let expires_at = now + lifetime;
     let idle = Duration::from_secs(lifetimes.refresh_idle_seconds);
     let idle_until = refresh_token.as_ref().map(|_| now + idle);
-    let resources = || scope::registered_resources(client, &app.public_url).join(" ");
+    let resources = || resource::registered(config, client, &app.public_url).join(" ");
     let grant = Grant {
         id,
         user_id: new.user.id,
@@ -199,14 +200,16 @@ pub(crate) async fn issue_tokens(
     tx: &Tx,
     subject: &TokenSubject<'_>,
 ) -> Result<TokenResponse, InfraError> {
-    // A scope that an operator has taken from the client since is gone at once, as are resources.
-    let registered = scope::grantable(subject.client, subject.scope);
-    let scope = scope::limit_to_roles(&registered, &user::roles(subject.user));
+    // What an operator has taken from the client or from the resource since is gone at once (RS-6).
+    let audience = Some(subject.audience);
+    let carried = scope::grantable(config, subject.client, audience, subject.scope);
+    let scope = scope::limit_to_roles(&carried, &user::roles(subject.user));
     let subject = TokenSubject {
         scope: &scope,
         ..*subject
     };
-    let access_token = sign_access_token(app, config, &subject)?;
+    let terms = access_token_terms(config, subject.client, subject.audience);
+    let access_token = sign_access_token(app, terms, &subject)?;
     let id_token = if scope::has(&scope, "openid") {
         Some(sign_id_token(app, config, tx, &subject, &access_token).await?)
     } else {
@@ -215,7 +218,7 @@ pub(crate) async fn issue_tokens(
     Ok(TokenResponse {
         access_token,
         token_type: "Bearer",
-        expires_in: subject.client.token_lifetimes(&config.token).access_seconds,
+        expires_in: terms.seconds,
         id_token,
         refresh_token: None,
         scope,
@@ -224,20 +227,19 @@ pub(crate) async fn issue_tokens(
 
 fn sign_access_token(
     app: &App,
-    config: &Reloadable,
+    terms: AccessTokenTerms,
     subject: &TokenSubject<'_>,
 ) -> Result<String, InfraError> {
-    let (grant, client) = (subject.grant, subject.client);
+    let grant = subject.grant;
     let now = app.clock().now().seconds();
-    let lifetime = client.token_lifetimes(&config.token).access_seconds;
     let claims = AccessTokenClaims {
         iss: &app.public_url,
         sub: subject.user.public_id.to_string(),
         aud: subject.audience,
-        exp: expiry(now, lifetime),
+        exp: expiry(now, terms.seconds),
         iat: now,
         jti: seal_jti(&app.macs.jti, grant.id),
-        client_id: &client.client_id,
+        client_id: &subject.client.client_id,
         scope: subject.scope,
         sign_in: Some(SignInClaims {
             auth_time: grant.auth_time.seconds(),
@@ -247,8 +249,7 @@ fn sign_access_token(
             roles: user::roles(subject.user),
         }),
     };
-    let typ = config.access_token_typ(subject.audience).as_str();
-    app.keys.sign(client.access_token_alg, typ, &claims)
+    app.keys.sign(terms.alg, terms.typ.as_str(), &claims)
 }
 
 async fn sign_id_token(

@@ -40,7 +40,7 @@ impl IssueTokens for Issuer {
                 ..
             } = issuance;
             let config = self.app.config.get();
-            let scope = scope::grantable(client, issuance.scope);
+            let scope = scope::grantable(&config, client, None, issuance.scope);
             let new = NewGrant {
                 id: public_id(),
                 user,
@@ -63,7 +63,7 @@ impl IssueTokens for Issuer {
                 user,
                 client,
                 scope: &scope,
-                audience: &client.audience,
+                audience: config.resources.spelled(&client.audience),
                 nonce,
             };
             let tokens = issue_tokens(&self.app, &config, tx, &subject).await?;

@@ -22,8 +22,10 @@ pub mod issuer;
 pub(crate) mod par;
 pub(crate) mod posted_request;
 pub(crate) mod refresh_token;
+pub(crate) mod resource;
 pub(crate) mod revoke;
 pub(crate) mod scope;
+pub(crate) mod scope_words;
 #[cfg(test)]
 mod test_app;
 pub(crate) mod token;

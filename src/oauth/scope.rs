@@ -1,30 +1,23 @@
-//! What a token may be used for, and where: scopes (RFC 6749 §3.3) and resources (RFC 8707).
+//! What a token may be used for: its scope (RFC 6749 §3.3), a set of names separated by spaces, in the
+//! order in which the client requested them.
 //!
-//! Both are sets of names separated by spaces, in the order in which the client requested them. A
-//! client may request the scopes that it is registered for. It may request its own `audience`, its
-//! `resources` and, if it is first-party or may act as admin, our own API as a resource. A grant
-//! remembers the resources of its authorization request, or else all that the client could have
-//! requested then. An access token has one audience.
+//! A scope about the user, and one that belongs to no API, is for clients that are registered for it.
+//! A scope of an API of `[[resources]]` is for the clients that may request tokens for that API, and
+//! goes into tokens for that API alone. A grant has the scopes of all its audiences, a token those of
+//! one.
 
 use super::error::{ErrorCode, OauthError};
 use crate::{
-    config::{Client, RefreshTokens},
-    web::params::Params,
+    client::resource::{Requester, may_request},
+    config::{ADMIN_SCOPE, Client, RefreshTokens, Reloadable},
 };
 
 /// Refresh tokens that outlive the session (OIDC Core §11).
 pub(crate) const OFFLINE: &str = "offline_access";
 
-/// Our own admin API: for clients that are registered for it and users with the role `admin`
-/// (ST-10).
-pub(crate) const ADMIN: &str = "entree:admin";
-
 /// Scopes about a user, in the metadata's order. All others are names of the APIs that tokens are
 /// for.
 pub(crate) const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
-
-const MAX_RESOURCE: usize = 2048;
-const MAX_RESOURCES: usize = 10;
 
 /// Returns whether a scope has this name.
 #[must_use]
@@ -36,7 +29,9 @@ fn is_registered(client: &Client, name: &str) -> bool {
     client.scopes.iter().any(|scope| scope == name)
 }
 
-fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// Returns the names without those that came before.
+#[must_use]
+pub(crate) fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut kept = Vec::new();
     for name in names {
         if !kept.contains(&name) {
@@ -46,38 +41,65 @@ fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     kept
 }
 
-/// The scopes of a request that the client is registered for; others are ignored (OIDC Core
-/// §3.1.2.1). `offline_access` is one of them: the user is asked to allow it by name like the
-/// others, unless the client is first-party (RF-1, OIDC Core §11).
+/// Returns whether tokens of a client for one of these audiences may carry a scope (RS-2, RS-3, RS-6).
+/// The audiences are separated by spaces; none means all that the client may request.
+fn may_carry(config: &Reloadable, client: &Client, audiences: Option<&str>, name: &str) -> bool {
+    let owner = config.resources.of_scope(name);
+    let may_have = match owner {
+        Some(owner) => may_request(config, Requester::Registered(client), owner),
+        None => is_registered(client, name),
+    };
+    let is_for = |audience: &str| match (owner, config.resources.find(audience)) {
+        (Some(owner), found) => found.is_some_and(|found| found.identifier == owner.identifier),
+        // An API with scopes of its own gets no others beside those about the user.
+        (None, Some(found)) => SUPPORTED.contains(&name) || found.scopes.is_empty(),
+        (None, None) => true,
+    };
+    may_have && audiences.is_none_or(|audiences| audiences.split(' ').any(is_for))
+}
+
+/// The scopes of a request that the client may have; others are ignored (OIDC Core §3.1.2.1).
+/// `audiences` is what the request, or the token, is for: see [`may_carry`]. `offline_access` is a
+/// scope like the others: the user is asked to allow it by name, unless the client is first-party
+/// (RF-1, OIDC Core §11).
 #[must_use]
-pub(crate) fn grantable(client: &Client, requested: &str) -> String {
+pub(crate) fn grantable(
+    config: &Reloadable,
+    client: &Client,
+    audiences: Option<&str>,
+    requested: &str,
+) -> String {
     let names = requested
         .split(' ')
-        .filter(|name| is_registered(client, name));
+        .filter(|name| may_carry(config, client, audiences, name));
     without_repetitions(names).join(" ")
 }
 
-/// What of a granted scope a user with these roles can pass on: [`ADMIN`] needs the role.
+/// What of a granted scope a user with these roles can pass on: [`ADMIN_SCOPE`] needs the role.
 #[must_use]
 pub(crate) fn limit_to_roles(granted: &str, roles: &[String]) -> String {
     let is_admin = roles.iter().any(|role| role == "admin");
     let names: Vec<&str> = granted
         .split(' ')
-        .filter(|name| is_admin || *name != ADMIN)
+        .filter(|name| is_admin || *name != ADMIN_SCOPE)
         .collect();
     names.join(" ")
 }
 
-/// The scope of a client that acts for itself (RFC 6749 §4.4.2): what it requests, or else all that
-/// it is registered for. Scopes about a user are never the client's own.
+/// The scope of a client that acts for itself (RFC 6749 §4.4.2): what it requests, or else what it is
+/// registered for, as far as tokens for the audience carry it. Scopes about a user are never the
+/// client's own.
 ///
 /// # Errors
-/// `invalid_scope` for a scope that is not the client's own.
+/// `invalid_scope` for a scope that is not the client's own, or that is another API's.
 pub(crate) fn of_client_itself(
+    config: &Reloadable,
     client: &Client,
+    audience: &str,
     requested: Option<&str>,
 ) -> Result<String, OauthError> {
-    let is_own = |name: &str| !SUPPORTED.contains(&name) && is_registered(client, name);
+    let is_own =
+        |name: &str| !SUPPORTED.contains(&name) && may_carry(config, client, Some(audience), name);
     let Some(requested) = requested else {
         let names = client
             .scopes
@@ -90,7 +112,8 @@ pub(crate) fn of_client_itself(
     if names.iter().all(|name| is_own(name)) {
         return Ok(names.join(" "));
     }
-    let description = "The client is not registered for this scope, or the scope needs a user.";
+    let description =
+        "The client may not have this scope for this resource, or the scope needs a user.";
     Err(OauthError::new(ErrorCode::InvalidScope, description))
 }
 
@@ -115,6 +138,28 @@ pub(crate) fn narrow(granted: &str, requested: Option<&str>) -> Result<String, O
     Ok(kept.join(" "))
 }
 
+/// RS-8: a token request that names a resource names no scope of another one. One that names none
+/// may repeat the whole granted scope.
+///
+/// # Errors
+/// `invalid_scope` for a scope of another API than `audience` is.
+pub(crate) fn check_belongs(
+    config: &Reloadable,
+    audience: &str,
+    requested: &str,
+) -> Result<(), OauthError> {
+    let audience = config.resources.spelled(audience);
+    let is_elsewhere = |name: &str| {
+        let owner = config.resources.of_scope(name);
+        owner.is_some_and(|owner| owner.identifier != audience)
+    };
+    if requested.split(' ').any(is_elsewhere) {
+        let description = "The scope belongs to another resource than the one that is requested.";
+        return Err(OauthError::new(ErrorCode::InvalidScope, description));
+    }
+    Ok(())
+}
+
 /// Returns whether a grant of this scope comes with a refresh token for this client.
 #[must_use]
 pub(crate) fn allows_refresh(client: &Client, scope: &str) -> bool {
@@ -122,75 +167,6 @@ pub(crate) fn allows_refresh(client: &Client, scope: &str) -> bool {
         RefreshTokens::OfflineAccess => has(scope, OFFLINE) && is_registered(client, OFFLINE),
         RefreshTokens::Always => true,
     }
-}
-
-/// The resources that a client may request, its default first. `issuer` is our public URL, the
-/// audience of our own API.
-#[must_use]
-pub(crate) fn registered_resources<'a>(client: &'a Client, issuer: &'a str) -> Vec<&'a str> {
-    let may_call_us = client.first_party || is_registered(client, ADMIN);
-    let own = std::iter::once(client.audience.as_str())
-        .chain(client.resources.iter().map(String::as_str));
-    own.chain(may_call_us.then_some(issuer)).collect()
-}
-
-/// RFC 8707 §2: the resources that an authorization request names, separated by spaces; none if it
-/// names none.
-///
-/// # Errors
-/// `invalid_target` for a resource that the client is not registered for.
-pub(crate) fn requested_resources(
-    params: &Params,
-    client: &Client,
-    issuer: &str,
-) -> Result<Option<String>, OauthError> {
-    let (names, registered) = (
-        read_resources(params)?,
-        registered_resources(client, issuer),
-    );
-    if names.iter().any(|name| !registered.contains(name)) {
-        return Err(invalid_target(
-            "The parameter resource is not registered for this client.",
-        ));
-    }
-    Ok((!names.is_empty()).then(|| names.join(" ")))
-}
-
-/// RFC 8707 §2.2: the audience of an access token from a grant that covers the resources `granted`.
-/// Without a request it is the first of them that the client still has, or else the client's
-/// current audience.
-///
-/// # Errors
-/// `invalid_target` for a resource that was not granted or that the client no longer has, and for
-/// several: a token that is valid at two resource servers lets each of them act at the other.
-pub(crate) fn choose_audience(
-    params: &Params,
-    granted: &str,
-    client: &Client,
-    issuer: &str,
-) -> Result<String, OauthError> {
-    let registered = registered_resources(client, issuer);
-    let mut granted = granted.split(' ').filter(|name| registered.contains(name));
-    match read_resources(params)?.as_slice() {
-        [] => Ok(granted.next().unwrap_or(&client.audience).to_owned()),
-        [one] if granted.any(|name| name == *one) => Ok((*one).to_owned()),
-        [_] => Err(invalid_target("The parameter resource was not granted.")),
-        _ => Err(invalid_target(
-            "An access token has one audience. Request one resource at a time.",
-        )),
-    }
-}
-
-fn read_resources(params: &Params) -> Result<Vec<&str>, OauthError> {
-    let names = without_repetitions(params.all_values("resource", MAX_RESOURCE)?.into_iter());
-    if names.len() > MAX_RESOURCES {
-        return Err(invalid_target("The request names more than 10 resources."));
-    }
-    Ok(names)
-}
-
-const fn invalid_target(description: &'static str) -> OauthError {
-    OauthError::new(ErrorCode::InvalidTarget, description)
 }
 
 #[cfg(test)]

@@ -293,7 +293,7 @@ impl TestApp {
     ) -> String {
         let config = self.app.config.get();
         let registered = crate::client::find(&config, client).unwrap();
-        let scope = scope::grantable(registered, scope);
+        let scope = scope::grantable(&config, registered, resources, scope);
         if !registered.first_party {
             let tx = self.app.db.begin().await.unwrap();
             consent_store::allow(&tx, &self.user, client, &scope)

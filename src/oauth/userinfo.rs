@@ -82,7 +82,8 @@ async fn load(app: &App, request: &Request, body: Body) -> Result<serde_json::Va
     Caller::from_request(request).log_line.always_write();
     cors::restrict_to_origins(request, &token.client.allowed_origins);
     // A scope that an operator has taken from the client since is gone here, too.
-    let scope = scope::grantable(token.client, token.text("scope"));
+    let audience = Some(token.text("aud"));
+    let scope = scope::grantable(&config, token.client, audience, token.text("scope"));
     let has_openid = scope::has(&scope, "openid");
     let Some(active) = token.grant.as_ref().filter(|_| has_openid) else {
         return Err(BearerError::InsufficientScope("openid"));

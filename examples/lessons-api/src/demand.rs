@@ -107,6 +107,28 @@ mod tests {
         );
     }
 
+    /// A token carries the scopes of one API: those of another one open nothing here.
+    #[test]
+    fn rs_8_the_scope_of_another_api_opens_nothing() {
+        let readers = Demand {
+            scope: Some("lessons:read"),
+            ..Demand::default()
+        };
+        for (scope, expected) in [
+            ("lessons:read", Ok(())),
+            ("music:read", Err(Denied::Scope("lessons:read"))),
+            ("lessons:read:all", Err(Denied::Scope("lessons:read"))),
+        ] {
+            let caller = Caller {
+                sub: "me".to_owned(),
+                roles: vec![],
+                scopes: vec!["openid".to_owned(), scope.to_owned()],
+                auth_time: None,
+            };
+            assert_eq!(readers.check(&caller, NOW), expected, "{scope}");
+        }
+    }
+
     #[test]
     fn nothing_demanded_is_nothing_refused() {
         let caller = Caller {

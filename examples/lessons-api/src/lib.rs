@@ -1,11 +1,12 @@
-//! How a resource server verifies Entree's access tokens offline: four small files to copy.
+//! How a resource server verifies Entree's access tokens offline: five small files to copy.
 //!
 //! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token,
-//! [`demand`] those of a route. Nothing is asked of Entree per request.
+//! [`demand`] those of a route, and [`resource`] says where tokens come from. Nothing is asked of Entree per request.
 
 pub mod demand;
 pub mod issuer;
 pub mod keys;
+pub mod resource;
 pub mod verify;
 
 /// Chooses the one TLS provider of this process. Call it first in `main`; a second call does nothing.

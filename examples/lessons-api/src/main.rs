@@ -7,7 +7,7 @@ use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
-use lessons_api::{demand::Demand, issuer::Issuer, verify::Verifier};
+use lessons_api::{demand::Demand, issuer::Issuer, resource::ProtectedResource, verify::Verifier};
 use poem::{
     Endpoint, EndpointExt as _, Request, Response, Route, Server, get, handler,
     http::{
@@ -34,7 +34,7 @@ struct Settings {
     /// Where this process reaches the issuer, if not under its own URL: inside a container network.
     #[arg(long, env = "ISSUER_INTERNAL_URL")]
     issuer_internal_url: Option<String>,
-    /// What `aud` must say: the name of this API.
+    /// What `aud` must say: the name of this API, which is its address, too.
     #[arg(long, env = "AUDIENCE", default_value = "http://127.0.0.1:8082")]
     audience: String,
     /// The origin of pages that may call this API from a browser.
@@ -43,7 +43,15 @@ struct Settings {
     /// For how many seconds a coach's sign-in opens the register; after that the coach proves again who they are.
     #[arg(long, env = "FRESH_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(1..))]
     fresh_seconds: i64,
+    /// Demands the scope `lessons:read` for the timetable: Entree needs a block of `[[resources]]` with it.
+    #[arg(long, env = "REQUIRE_SCOPE")]
+    require_scope: bool,
 }
+
+/// What the timetable demands, if anything.
+const READ: &str = "lessons:read";
+/// What the register demands: a token of a person, not of a program that acts for itself.
+const PERSON: &str = "openid";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -51,6 +59,9 @@ async fn main() -> anyhow::Result<()> {
     lessons_api::log_to_stderr();
     let settings = Settings::parse();
     let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
+    let read_scope = settings.require_scope.then_some(READ);
+    let scopes = [PERSON].into_iter().chain(read_scope).collect();
+    let resource = ProtectedResource::new(&settings.audience, issuer.url(), scopes)?;
     let verifier = Verifier::new(issuer, settings.audience);
     if let Err(error) = verifier.warm_up().await {
         tracing::info!(%error, "no keys yet; the first request will ask again");
@@ -68,6 +79,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let app = Arc::new(App {
         verifier,
+        resource,
+        read_scope,
         fresh_seconds: settings.fresh_seconds,
     });
     Server::new_with_acceptor(acceptor)
@@ -79,6 +92,9 @@ async fn main() -> anyhow::Result<()> {
 /// What the handlers share.
 struct App {
     verifier: Verifier,
+    resource: ProtectedResource,
+    /// The scope that the timetable demands.
+    read_scope: Option<&'static str>,
     /// For how many seconds a coach's sign-in opens the register.
     fresh_seconds: i64,
 }
@@ -96,6 +112,7 @@ fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
         .at("/lessons", get(lessons).with(cors()))
         .at("/register", get(register).with(cors()))
         .at("/healthz", get(health))
+        .at(app.resource.path(), get(metadata))
         .data(app)
 }
 
@@ -104,10 +121,24 @@ fn health() -> &'static str {
     "ok"
 }
 
+/// RFC 9728 §3: for every client, also one that runs in a browser.
+#[handler]
+fn metadata(Data(app): Data<&Arc<App>>) -> Response {
+    Response::builder()
+        .header(header::CACHE_CONTROL, "public, max-age=300")
+        .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
+        .content_type("application/json")
+        .body(app.resource.document().to_string())
+}
+
 /// The caller's lessons.
 #[handler]
 async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    match admit(request, &app.verifier, &Demand::default()).await {
+    let demand = Demand {
+        scope: app.read_scope,
+        ..Demand::default()
+    };
+    match admit(request, &app.verifier, &app.resource, &demand).await {
         Ok(caller) => answer(&json!({ "lessons": timetable::of(&caller) })),
         Err(answer) => answer,
     }
@@ -116,13 +147,12 @@ async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 /// Whom to call when a child falls: for coaches who have just proved that it is them.
 #[handler]
 async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    // `openid`: a token of a person, not of a program that acts for itself.
     let demand = Demand {
-        scope: Some("openid"),
+        scope: Some(PERSON),
         role: Some("coach"),
         max_age: Some(app.fresh_seconds),
     };
-    match admit(request, &app.verifier, &demand).await {
+    match admit(request, &app.verifier, &app.resource, &demand).await {
         Ok(_) => answer(&json!({ "register": timetable::REGISTER })),
         Err(answer) => answer,
     }
@@ -143,22 +173,39 @@ mod tests {
 
     use super::*;
 
-    async fn answer(request: poem::RequestBuilder) -> Response {
+    const DOCUMENT: &str = "/.well-known/oauth-protected-resource";
+
+    async fn answer_at(
+        path: &str,
+        read_scope: Option<&'static str>,
+        request: poem::RequestBuilder,
+    ) -> Response {
         lessons_api::install_tls();
         let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
-        let verifier = Verifier::new(issuer, "http://127.0.0.1:8082".to_owned());
+        let aud = "http://127.0.0.1:8082";
         let app = Arc::new(App {
-            verifier,
+            resource: ProtectedResource::new(aud, issuer.url(), vec![PERSON]).unwrap(),
+            verifier: Verifier::new(issuer, aud.to_owned()),
+            read_scope,
             fresh_seconds: 300,
         });
         let routes = routes(app, HeaderValue::from_static("http://127.0.0.1:8081"));
         routes
-            .get_response(request.uri("/lessons".parse().unwrap()).finish())
+            .get_response(request.uri(path.parse().unwrap()).finish())
             .await
+    }
+
+    async fn answer(request: poem::RequestBuilder) -> Response {
+        answer_at("/lessons", None, request).await
     }
 
     fn asks(answer: &Response) -> &str {
         answer.header(header::WWW_AUTHENTICATE).unwrap()
+    }
+
+    /// A challenge with this error, and where the document is.
+    fn with_metadata(error: &str) -> String {
+        format!(r#"Bearer {error}resource_metadata="http://127.0.0.1:8082{DOCUMENT}""#)
     }
 
     #[tokio::test]
@@ -166,18 +213,44 @@ mod tests {
         let answer = answer(Request::builder()).await;
         assert_eq!(
             (answer.status(), asks(&answer)),
-            (StatusCode::UNAUTHORIZED, "Bearer")
+            (StatusCode::UNAUTHORIZED, with_metadata("").as_str())
         );
     }
 
     #[tokio::test]
     async fn a_bad_token_is_told_so() {
         let answer = answer(Request::builder().header("authorization", "Bearer x.y.z")).await;
-        let words = r#"Bearer error="invalid_token", error_description="not a token""#;
+        let words = with_metadata(r#"error="invalid_token", error_description="not a token", "#);
         assert_eq!(
             (answer.status(), asks(&answer)),
-            (StatusCode::UNAUTHORIZED, words)
+            (StatusCode::UNAUTHORIZED, words.as_str())
         );
+    }
+
+    #[tokio::test]
+    async fn rs_7_the_document_is_for_any_client_and_each_challenge_leads_there() {
+        let document = answer_at(DOCUMENT, None, Request::builder()).await;
+        assert_eq!(document.status(), StatusCode::OK);
+        assert_eq!(document.header("access-control-allow-origin"), Some("*"));
+        let document: serde_json::Value = document.into_body().into_json().await.unwrap();
+        assert_eq!(document["resource"], "http://127.0.0.1:8082");
+        assert_eq!(
+            document["authorization_servers"],
+            json!(["http://127.0.0.1:1"])
+        );
+        for (path, scope) in [("/lessons", READ), ("/register", PERSON)] {
+            for token in [None, Some("Bearer x.y.z")] {
+                let request = Request::builder();
+                let request = match token {
+                    Some(token) => request.header("authorization", token),
+                    None => request,
+                };
+                let answer = answer_at(path, Some(READ), request).await;
+                assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
+                let scope = format!(r#"scope="{scope}", resource_metadata="http"#);
+                assert!(asks(&answer).contains(&scope), "{}", asks(&answer));
+            }
+        }
     }
 
     #[tokio::test]
@@ -185,7 +258,8 @@ mod tests {
         for value in ["Basic eDp5", "Bearer", "Bearer  "] {
             let answer = answer(Request::builder().header("authorization", value)).await;
             assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{value}");
-            assert_eq!(asks(&answer), r#"Bearer error="invalid_request""#);
+            let words = with_metadata(r#"error="invalid_request", "#);
+            assert_eq!(asks(&answer), words);
         }
         let twice = Request::builder()
             .header("authorization", "Bearer a")

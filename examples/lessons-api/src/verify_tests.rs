@@ -113,9 +113,17 @@ fn jt_04_iss_is_ours_and_a_string() {
     refused(&sign(without("iss")), Refused::Claims);
 }
 
+/// RS-8: a token for another API, whatever its scope, opens nothing here.
 #[test]
 fn jt_04_aud_is_exactly_us() {
     refused(&sign(with("aud", json!("lessons-web"))), Refused::Audience);
+    for other in [
+        "https://music.example",
+        "http://127.0.0.1:8082/",
+        "HTTP://127.0.0.1:8082",
+    ] {
+        refused(&sign(with("aud", json!(other))), Refused::Audience);
+    }
     refused(
         &sign(with("aud", json!([AUDIENCE, "other"]))),
         Refused::Audience,

@@ -1,39 +1,109 @@
 //! Checks `[[resources]]`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::clients::check_audience;
+use url::Url;
+
+use super::{
+    clients::check_audience,
+    values::{is_display_text, is_scope},
+};
 use crate::config::{
-    problem::Findings,
-    resource::{AccessTokenTyp, Resource},
+    problem::{Findings, Section},
+    resources::{AccessTokenTyp, RESERVED_SCOPES, Resource, Words, comparable},
     settings::Reloadable,
+    token_lifetimes,
+    url::has_user,
 };
 
 pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findings) {
-    let mut seen = BTreeSet::new();
+    let (mut identifiers, mut scopes) = (BTreeMap::new(), BTreeMap::new());
     for (at, resource) in config.resources.iter().enumerate() {
-        let Resource {
-            identifier,
-            access_token_typ,
-        } = resource;
         let section = &mut findings.section(format!("resources[{at}]"));
-        check_audience(identifier, public_url, "identifier", section);
+        check_identifier(resource, public_url, section);
+        let first = *identifiers
+            .entry(comparable(&resource.identifier))
+            .or_insert(at);
         section.require(
-            seen.insert(identifier),
+            first == at,
             "identifier",
-            "is used by another resource",
-            "Keep one block for each API.",
+            &format!("names the API of resources[{first}]"),
+            "Keep one block for each API. Case of scheme and host, and the slash of an empty path, do not make another one.",
         );
-        // The audience of an ID token is its client, and its `typ` is `JWT`, too.
-        let is_client = config
-            .clients
-            .iter()
-            .any(|client| client.client_id == *identifier);
-        section.require(
-            *access_token_typ == AccessTokenTyp::AtJwt || !is_client,
-            "access_token_typ",
-            "makes access tokens for this API look like the ID tokens of the client of that name",
-            "Remove it, or give the client another client_id.",
+        check_words(&resource.name, "name", section);
+        for (scope, words) in &resource.scopes {
+            let first = *scopes.entry(scope).or_insert(at);
+            let owner = (first != at).then_some(first);
+            check_scope(scope, owner, section);
+            check_words(words, &format!("scopes.{scope}"), section);
+        }
+        check_typ(config, resource, section);
+        token_lifetimes::check_resource(resource, section);
+    }
+}
+
+/// Our own address would make tokens for another API good at our own endpoints.
+fn check_identifier(resource: &Resource, public_url: &str, section: &mut Section<'_>) {
+    let identifier = &resource.identifier;
+    check_audience(identifier, public_url, "identifier", section);
+    section.require(
+        identifier == public_url || comparable(identifier) != comparable(public_url),
+        "identifier",
+        "is our own address (server.public_url)",
+        "Name the API by an address of its own, for instance `https://api.example.com`.",
+    );
+    section.require(
+        !Url::parse(identifier).is_ok_and(|url| has_user(&url)),
+        "identifier",
+        "has a user in it",
+        "Remove everything between `//` and `@`.",
+    );
+}
+
+/// `owner` is the block that has the scope already. A scope of two APIs would let a token for one of
+/// them be taken for a token for the other.
+fn check_scope(scope: &str, owner: Option<usize>, section: &mut Section<'_>) {
+    let key = format!("scopes.{scope}");
+    section.require(
+        is_scope(scope),
+        &key,
+        "is not a scope",
+        "Write one name without spaces, for instance `lessons:read`.",
+    );
+    section.require(
+        !RESERVED_SCOPES.contains(&scope),
+        &key,
+        "is a scope of Entree itself",
+        "Remove it. Clients list such a scope themselves.",
+    );
+    if let Some(owner) = owner {
+        section.refuse(
+            &key,
+            &format!("is a scope of resources[{owner}]"),
+            "Keep each scope in one block. Put the name of the API before it, as in `lessons:read`.",
         );
     }
+}
+
+fn check_words(words: &Words, key: &str, section: &mut Section<'_>) {
+    for (language, text) in words.iter() {
+        section.require(
+            is_display_text(text) && (2..=35).contains(&language.len()),
+            format!("{key}.{language}"),
+            "has a text that cannot be shown",
+            "Write a text by language, for instance { en = \"See your lessons\" }.",
+        );
+    }
+}
+
+/// The audience of an ID token is its client, and its `typ` is `JWT`, too.
+fn check_typ(config: &Reloadable, resource: &Resource, section: &mut Section<'_>) {
+    let mut clients = config.clients.iter();
+    let is_client = clients.any(|client| client.client_id == resource.identifier);
+    section.require(
+        resource.access_token_typ == AccessTokenTyp::AtJwt || !is_client,
+        "access_token_typ",
+        "makes access tokens for this API look like the ID tokens of the client of that name",
+        "Remove it, or give the client another client_id.",
+    );
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::{
     client::Client,
     providers::Provider,
-    resource::{AccessTokenTyp, Resource},
+    resources::{AccessTokenTyp, Resources},
     stored_clients::StoredClients,
 };
 
@@ -23,8 +23,8 @@ pub struct Reloadable {
     pub api: Api,
     /// The clients of the file.
     pub clients: Vec<Client>,
-    /// The APIs whose access tokens differ from the default.
-    pub resources: Vec<Resource>,
+    /// The APIs that have scopes, words or tokens of their own.
+    pub resources: Resources,
     /// The enabled clients of the database; `client::find` looks into both.
     pub stored: StoredClients,
     /// The upstream providers with which users may sign in.
@@ -53,8 +53,7 @@ impl Reloadable {
     #[must_use]
     pub fn access_token_typ(&self, audience: &str) -> AccessTokenTyp {
         self.resources
-            .iter()
-            .find(|resource| resource.identifier == audience)
+            .find(audience)
             .map(|resource| resource.access_token_typ)
             .unwrap_or_default()
     }

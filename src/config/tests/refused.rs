@@ -222,7 +222,7 @@ fn oc_5_each_bad_resource_is_refused_at_its_key() {
         ("identifier = \"api\"", "identifier"),
         ("identifier = \"https://login.example.com\"", "identifier"),
         ("access_token_typ = \"jwt\"", "access_token_typ"),
-        ("scopes = [\"a\"]", "scopes"),
+        ("access_token_type = \"JWT\"", "access_token_type"),
     ] {
         let text = block("resources", base, lines);
         assert_eq!(
@@ -237,6 +237,79 @@ fn oc_5_each_bad_resource_is_refused_at_its_key() {
     assert_eq!(refused_keys(&twice), ["resources[1].identifier"]);
     let named = one + &client("client_id = \"https://api.example.com\"");
     assert_eq!(refused_keys(&named), ["resources[0].access_token_typ"]);
+}
+
+/// Lines of a resource, of which the last is refused, and what follows its key.
+const BAD_RESOURCES: [(&str, &str); 20] = [
+    ("identifier = \"https://api.example.com#x\"", ""),
+    ("identifier = \"https://ada@api.example.com\"", ""),
+    ("identifier = \"https://login.example.com/\"", ""),
+    ("identifier = \"HTTPS://Login.Example.com\"", ""),
+    ("name = \"Lessons\"", ""),
+    ("name = { en = \" \" }", ".en"),
+    ("name = { e = \"Lessons\" }", ".e"),
+    ("scopes = [\"lessons:read\"]", ""),
+    ("scopes = { \"lessons:read\" = \"See\" }", ".lessons:read"),
+    (
+        "scopes = { \"lessons:read\" = { en = \"\" } }",
+        ".lessons:read.en",
+    ),
+    ("scopes = { \"two words\" = {} }", ".two words"),
+    ("scopes = { openid = {} }", ".openid"),
+    ("scopes = { profile = {} }", ".profile"),
+    ("scopes = { email = {} }", ".email"),
+    ("scopes = { offline_access = {} }", ".offline_access"),
+    ("scopes = { \"entree:admin\" = {} }", ".entree:admin"),
+    ("access_token_alg = \"PS256\"", ""),
+    ("access_token_seconds = 3601", ""),
+    ("clients = \"web\"", ""),
+    ("open = \"yes\"", ""),
+];
+
+#[test]
+fn rs_1_each_bad_resource_is_refused_at_its_key() {
+    let resource = |lines: &str| {
+        block(
+            "resources",
+            "identifier = \"https://api.example.com\"",
+            lines,
+        )
+    };
+    for (lines, rest) in BAD_RESOURCES {
+        let (key, _) = lines.split_once(" = ").unwrap();
+        let expected = format!("resources[0].{key}{rest}");
+        assert_eq!(refused_keys(&resource(lines)), [expected], "{lines}");
+    }
+    let full = "name = { en = \"Lessons\", fr = \"Cours\" }\n\
+                scopes = { \"lessons:read\" = { en = \"See your lessons\" }, \"lessons:write\" = {} }\n\
+                access_token_alg = \"RS256\"\naccess_token_seconds = 60\n\
+                clients = [\"web\"]\nopen = true";
+    assert_eq!(refused_keys(&resource(full)), [""; 0]);
+    let near = resource("identifier = \"https://login.example.com/lessons\"");
+    assert_eq!(refused_keys(&near), [""; 0], "an API on the same host");
+}
+
+#[test]
+fn rs_1_two_resources_share_neither_a_scope_nor_an_identifier() {
+    let resource = |host: &str, scope: &str| {
+        let lines = format!("identifier = \"{host}\"\nscopes = {{ \"{scope}\" = {{}} }}");
+        block("resources", "", &lines)
+    };
+    let first = resource("https://a.example.com", "lessons:read");
+    let shared = first.clone() + &resource("https://b.example.com", "lessons:read");
+    let problems = load_text(&shared, &[]).unwrap_err();
+    assert_eq!(keys(&problems), ["resources[1].scopes.lessons:read"]);
+    let words = problems[0].to_string();
+    assert!(words.contains("is a scope of resources[0]"), "{words}");
+    for respelled in ["https://a.example.com/", "HTTPS://A.example.COM"] {
+        let twice = first.clone() + &resource(respelled, "music:play");
+        let problems = load_text(&twice, &[]).unwrap_err();
+        assert_eq!(keys(&problems), ["resources[1].identifier"], "{respelled}");
+        let words = problems[0].to_string();
+        assert!(words.contains("names the API of resources[0]"), "{words}");
+    }
+    let two = first + &resource("https://a.example.com/v1", "music:play");
+    assert_eq!(refused_keys(&two), [""; 0]);
 }
 
 #[test]

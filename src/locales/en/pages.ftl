@@ -333,6 +333,7 @@ done-access-removed = You've removed that app's access to your account.
 access-title = Apps with access
 access-lede = These apps can access your account. If you remove access, an app loses it until you sign in to that app again.
 access-none = No apps have access to your account.
+access-resource = { $resource }: { $scopes }
 access-when = Since { $since } · Last used { $used }
 access-remove = Remove access
 access-remove-label = Remove access: { $client }

@@ -333,6 +333,7 @@ done-access-removed = Cette application n’a plus accès à votre compte.
 access-title = Applications ayant accès
 access-lede = Ces applications peuvent accéder à votre compte. Une application dont vous retirez l’accès le perd jusqu’à votre prochaine connexion avec elle.
 access-none = Aucune application n’a accès à votre compte.
+access-resource = { $resource } : { $scopes }
 access-when = Depuis le { $since } · Dernière utilisation : { $used }
 access-remove = Retirer l’accès
 access-remove-label = Retirer l’accès : { $client }

@@ -30,7 +30,7 @@ use crate::{
     oauth::{
         consent_store,
         error::{ErrorCode, OauthError},
-        scope,
+        scope_words::ScopeWords,
         user_claims::consent_scopes,
     },
     secret::Plain,
@@ -73,13 +73,14 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
         };
         let address = user::primary_address(app.db.read(), current.user.id).await?;
         let scopes = consent_scopes(&request.params.scope, &request.params.claims);
+        let scopes = scopes.split_ascii_whitespace();
         let txn = handle.to_text();
         let page = ConsentPage {
             localizer: &context.localizer,
             client: &request.client.name,
             email: &address.map_or_else(String::new, |address| user::shown(&address.email)),
             first_party: request.client.first_party,
-            scopes: &scopes.split_ascii_whitespace().collect::<Vec<_>>(),
+            words: &ScopeWords::load(&context.config, &context.localizer, scopes),
             txn: &txn,
             client_query: &with_client("", Some(&request.client.client_id)),
             form_token: &context.form_token(app, "consent", &form_context(&txn, current)),
@@ -311,7 +312,7 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) email: &'a str,
     /// A first-party client asks only for a response to the user's own device.
     pub(crate) first_party: bool,
-    pub(crate) scopes: &'a [&'a str],
+    pub(crate) words: &'a ScopeWords,
     /// The handle of the pending request.
     pub(crate) txn: &'a str,
     /// The query that names the client to the endpoint of the form.
@@ -336,15 +337,6 @@ impl ConsentPage<'_> {
             ("email", self.email.to_owned()),
         ];
         self.localizer.html(key, &arguments)
-    }
-
-    /// Our own scopes have a text; the scope of an API is shown by its name.
-    fn scope(&self, name: &str) -> String {
-        if scope::SUPPORTED.contains(&name) {
-            return self.localizer.text(&format!("consent-scope-{name}"));
-        }
-        self.localizer
-            .text_with("consent-scope-of-api", &[("scope", name.to_owned())])
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{ErrorCode, OauthError},
-        scope,
+        resource, scope,
     },
     pkce::is_challenge,
     web::params::{ParamError, Params},
@@ -216,7 +216,8 @@ fn read_params(
     }
     check_response(params)?;
     let requested_scope = params.optional_within("scope", 1024)?.unwrap_or_default();
-    let scope = scope::grantable(client, requested_scope);
+    let resources = resource::requested(params, config, client, hints.issuer())?;
+    let scope = scope::grantable(config, client, resources.as_deref(), requested_scope);
     let claims = ClaimsRequest::parse(&read_hint(params, "claims", MAX_REQUEST));
     Ok(AuthorizationParams {
         client_id: client.client_id.clone(),
@@ -231,7 +232,7 @@ fn read_params(
         scope,
         code_challenge: read_challenge(params, client)?,
         mode: target.mode,
-        resources: scope::requested_resources(params, client, hints.issuer())?,
+        resources,
         hinted_sub: read_subject(params, hints, claims.sub)?,
         prompt: parse_prompt(params.optional_within("prompt", 64)?.unwrap_or_default())?,
         max_age: params

@@ -123,11 +123,12 @@ pub(crate) struct AuthorizationRequest<'a> {
 
 impl<'a> AuthorizationRequest<'a> {
     /// Restores a stored request if its client and redirect URI are still registered, with those of
-    /// its scopes that still are.
+    /// its scopes that the client may still have.
     #[must_use]
     pub(crate) fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
         let client = client::find(config, &params.client_id)?;
-        params.scope = scope::grantable(client, &params.scope);
+        let resources = params.resources.as_deref();
+        params.scope = scope::grantable(config, client, resources, &params.scope);
         let target = ResponseTarget {
             uri: VerifiedRedirect::check(client, &params.redirect_uri)?,
             state: params.state.clone(),

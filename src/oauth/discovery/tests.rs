@@ -94,6 +94,43 @@ fn di_16_di_17_languages_are_in_canonical_case_and_only_configured_addresses_are
     assert_eq!(document["op_policy_uri"], "https://example/policy");
 }
 
+/// RS-2: what is open, and nothing else, may be found here; the scopes of all APIs are listed (DI-5).
+#[test]
+fn rs_2_only_open_resources_are_listed() {
+    let resources = |open: bool| {
+        json!([
+            {
+                "identifier": "https://open.example/v1", "open": open,
+                "scopes": { "music:play": {} },
+            },
+            { "identifier": "https://closed.example", "clients": ["web"] },
+        ])
+    };
+    let document = |open| {
+        document_with(|config| {
+            add_public_client(config);
+            config.resources = serde_json::from_value(resources(open)).unwrap();
+        })
+    };
+    let open = document(true);
+    assert_eq!(
+        open["protected_resources"],
+        json!(["https://open.example/v1"])
+    );
+    assert_eq!(
+        open["scopes_supported"],
+        json!([
+            "openid",
+            "profile",
+            "email",
+            "offline_access",
+            "lessons:read",
+            "music:play"
+        ])
+    );
+    assert_eq!(document(false).get("protected_resources"), None);
+}
+
 /// SP-6: an application that reads the key set right after the first start finds every key in it, although
 /// the RS256 key is made in the background.
 #[tokio::test]

@@ -4,10 +4,9 @@ use poem::http::header;
 use serde_json::{Value, json};
 
 use crate::{
-    config::GrantType,
-    oauth::{
-        scope::ADMIN,
-        test_app::{API, CREDENTIALS, ISSUER, SECRET, TestApp, TestResponse, VERIFIER, exchange},
+    config::{ADMIN_SCOPE, GrantType},
+    oauth::test_app::{
+        API, CREDENTIALS, ISSUER, SECRET, TestApp, TestResponse, VERIFIER, exchange,
     },
     user,
 };
@@ -145,7 +144,7 @@ async fn in_3_a_token_reaches_as_far_as_its_client_and_user_may_now() {
     test_app.configure("basic", |client| {
         client
             .scopes
-            .extend(["lessons:write", ADMIN].map(str::to_owned))
+            .extend(["lessons:write", ADMIN_SCOPE].map(str::to_owned))
     });
     set_roles(&test_app, &["admin", "coach"]).await;
     let scope = "offline_access lessons:read lessons:write entree:admin";
@@ -176,7 +175,7 @@ async fn in_3_a_token_reaches_as_far_as_its_client_and_user_may_now() {
     test_app.configure("basic", |client| {
         client
             .scopes
-            .retain(|name| name != "lessons:write" && name != ADMIN)
+            .retain(|name| name != "lessons:write" && name != ADMIN_SCOPE)
     });
     for token in [&access, &refresh] {
         assert_eq!(scope_of(token).await, "offline_access lessons:read");

@@ -1,8 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-
-const ISSUER: &str = "https://id.example";
+use crate::config::RESERVED_SCOPES;
 
 fn client_with(more: &str) -> Client {
     let scopes = r#"["openid","email","offline_access","lessons:read","lessons:write"]"#;
@@ -20,7 +19,7 @@ fn rf_1_offline_access_is_for_clients_that_list_it() {
     let requested = "openid offline_access profile lessons:read openid";
     let client = client_with("");
     assert_eq!(
-        grantable(&client, requested),
+        grantable(&Reloadable::default(), &client, None, requested),
         "openid offline_access lessons:read"
     );
     assert!(allows_refresh(&client, "openid offline_access") && !allows_refresh(&client, "openid"));
@@ -60,7 +59,7 @@ fn tk_15_a_client_has_its_own_scopes_and_none_about_users() {
         (Some("lessons:read offline_access"), None),
         (Some("lessons:delete"), None),
     ] {
-        let scope = of_client_itself(&client, requested);
+        let scope = of_client_itself(&Reloadable::default(), &client, "a", requested);
         assert_eq!(scope.ok().as_deref(), expected, "{requested:?}");
     }
 }
@@ -84,7 +83,8 @@ fn az_6_unknown_and_foreign_scopes_are_left_out() {
         (&few, "openid profile email", "openid"),
         (&few, "profile", ""),
     ] {
-        assert_eq!(grantable(client, requested), expected, "{requested}");
+        let granted = grantable(&Reloadable::default(), client, None, requested);
+        assert_eq!(granted, expected, "{requested}");
     }
 }
 
@@ -92,9 +92,14 @@ fn az_6_unknown_and_foreign_scopes_are_left_out() {
 fn az_6_scopes_of_apis_are_given_to_clients_that_list_them() {
     let client = client_with_scopes(r#""openid","lessons:read""#);
     let requested = "lessons:read lessons:write openid";
-    assert_eq!(grantable(&client, requested), "lessons:read openid");
+    let config = Reloadable::default();
     assert_eq!(
-        grantable(&client_with_scopes(r#""openid""#), "entree:admin openid"),
+        grantable(&config, &client, None, requested),
+        "lessons:read openid"
+    );
+    let few = client_with_scopes(r#""openid""#);
+    assert_eq!(
+        grantable(&config, &few, None, "entree:admin openid"),
         "openid"
     );
 }
@@ -115,99 +120,122 @@ fn has_compares_whole_names() {
     assert!(!has("", "openid"));
 }
 
-fn client_with_resource(more: &str) -> Client {
-    let least = r#""client_id":"c","name":"C","audience":"https://a.example""#;
-    serde_json::from_str(&format!(
-        "{{{least},\"resources\":[\"https://b.example/v1\"]{more}}}"
-    ))
-    .unwrap()
-}
-
-fn resource_params(names: &[&str]) -> Params {
-    let pairs = names.iter().map(|name| ("resource", *name));
-    let body = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish();
-    Params::from_form(body.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap()
-}
-
 #[test]
-fn az_23_a_requested_resource_must_be_the_clients() {
-    let client = client_with_resource("");
-    let requested = |names: &[&str]| requested_resources(&resource_params(names), &client, ISSUER);
-    assert_eq!(requested(&[]).unwrap(), None);
-    assert_eq!(
-        requested(&["https://b.example/v1"]).unwrap().as_deref(),
-        Some("https://b.example/v1")
-    );
-    let both = [
-        "https://b.example/v1",
-        "https://a.example",
-        "https://b.example/v1",
-    ];
-    assert_eq!(
-        requested(&both).unwrap().as_deref(),
-        Some("https://b.example/v1 https://a.example")
-    );
-    for bad in [
-        "https://c.example",
-        "https://a.example/",
-        "https://A.example",
-        "https://a.example#x",
-        ISSUER,
-        " ",
-    ] {
-        assert_eq!(
-            requested(&["https://a.example", bad]).unwrap_err().code,
-            ErrorCode::InvalidTarget,
-            "{bad:?}"
-        );
+fn rs_1_every_scope_of_ours_is_reserved() {
+    for scope in SUPPORTED.into_iter().chain([ADMIN_SCOPE]) {
+        assert!(RESERVED_SCOPES.contains(&scope), "{scope}");
     }
-    let long = format!("https://a.example/{}", "x".repeat(MAX_RESOURCE));
-    assert!(requested(&[&long]).is_err());
+}
+
+const LESSONS: &str = "https://lessons.example";
+const MUSIC: &str = "https://music.example";
+const BARE: &str = "https://bare.example";
+const FREE: &str = "https://free.example";
+
+/// Two APIs with scopes, of which `c` may request the first, and one without.
+fn with_resources() -> Reloadable {
+    let resources = serde_json::json!([
+        {
+            "identifier": LESSONS, "clients": ["c"],
+            "scopes": { "lessons:read": {}, "lessons:write": {} },
+        },
+        { "identifier": MUSIC, "scopes": { "music:play": {} }, "open": true },
+        { "identifier": BARE, "access_token_typ": "JWT" },
+    ]);
+    Reloadable {
+        resources: serde_json::from_value(resources).unwrap(),
+        ..Reloadable::default()
+    }
+}
+
+/// RS-2: the scopes of an API need no entry in the client, and an entry does not replace the right
+/// to request the API.
+#[test]
+fn rs_2_rs_3_a_token_carries_the_scopes_of_its_api_and_those_about_the_user() {
+    let config = with_resources();
+    let client = client_with_scopes(r#""openid","email","own:use","music:play""#);
+    let all = "openid email profile own:use lessons:read lessons:write music:play other:use";
+    let both = format!("{LESSONS} {FREE}");
+    for (audiences, expected) in [
+        (None, "openid email own:use lessons:read lessons:write"),
+        (Some(LESSONS), "openid email lessons:read lessons:write"),
+        (
+            Some("HTTPS://Lessons.EXAMPLE/"),
+            "openid email lessons:read lessons:write",
+        ),
+        (Some(MUSIC), "openid email"),
+        (Some(BARE), "openid email own:use"),
+        (Some(FREE), "openid email own:use"),
+        (
+            Some(both.as_str()),
+            "openid email own:use lessons:read lessons:write",
+        ),
+    ] {
+        let granted = grantable(&config, &client, audiences, all);
+        assert_eq!(granted, expected, "{audiences:?}");
+    }
+    let mut musician = client;
+    musician.resources = vec![MUSIC.to_owned()];
+    assert_eq!(
+        grantable(&config, &musician, Some(MUSIC), all),
+        "openid email music:play"
+    );
 }
 
 #[test]
-fn a_token_has_one_audience_of_those_granted() {
-    let client = client_with_resource("");
-    let granted = "https://b.example/v1 https://a.example";
-    let choose = |granted: &str, names: &[&str]| {
-        choose_audience(&resource_params(names), granted, &client, ISSUER)
+fn rs_6_what_is_taken_away_is_in_no_further_token() {
+    let client = client_with_scopes(r#""openid""#);
+    let granted = "openid lessons:read lessons:write";
+    let carried = |resources: serde_json::Value| {
+        let config = Reloadable {
+            resources: serde_json::from_value(resources).unwrap(),
+            ..Reloadable::default()
+        };
+        grantable(&config, &client, Some(LESSONS), granted)
     };
-    assert_eq!(choose(granted, &[]).unwrap(), "https://b.example/v1");
-    assert_eq!(
-        choose(granted, &["https://a.example"]).unwrap(),
-        "https://a.example"
+    let block = |scopes: serde_json::Value, clients: &[&str]| serde_json::json!([{ "identifier": LESSONS, "clients": clients, "scopes": scopes }]);
+    let (one, two) = (
+        serde_json::json!({ "lessons:read": {} }),
+        serde_json::json!({ "lessons:read": {}, "lessons:write": {} }),
     );
-    for (granted, bad) in [
-        ("https://a.example", &["https://b.example/v1"][..]),
-        (granted, &["https://a.example", "https://b.example/v1"]),
-        (granted, &[ISSUER]),
-        ("https://gone.example", &["https://gone.example"]),
-    ] {
-        assert_eq!(
-            choose(granted, bad).unwrap_err().code,
-            ErrorCode::InvalidTarget,
-            "{bad:?}"
-        );
-    }
-    assert_eq!(
-        choose("https://gone.example", &[]).unwrap(),
-        "https://a.example",
-        "the client's current audience"
-    );
+    assert_eq!(carried(block(two.clone(), &["c"])), granted);
+    assert_eq!(carried(block(one, &["c"])), "openid lessons:read", "scope");
+    assert_eq!(carried(block(two, &["other"])), "openid", "client");
+    assert_eq!(carried(serde_json::json!([])), "openid", "API");
 }
 
 #[test]
-fn our_own_api_is_for_our_own_clients_and_admins() {
-    assert!(!registered_resources(&client_with_resource(""), ISSUER).contains(&ISSUER));
-    for more in [
-        r#","first_party":true"#,
-        r#","scopes":["openid","entree:admin"]"#,
+fn rs_8_a_client_itself_gets_no_scope_of_another_api() {
+    let config = with_resources();
+    let client = client_with_scopes(r#""openid","own:use","lessons:read""#);
+    for (audience, requested, expected) in [
+        (LESSONS, None, Some("lessons:read")),
+        (LESSONS, Some("lessons:write"), Some("lessons:write")),
+        (LESSONS, Some("own:use"), None),
+        (LESSONS, Some("lessons:read openid"), None),
+        (FREE, None, Some("own:use")),
+        (FREE, Some("lessons:read"), None),
+        (MUSIC, Some("music:play"), None),
     ] {
-        assert_eq!(
-            registered_resources(&client_with_resource(more), ISSUER).join(" "),
-            format!("https://a.example https://b.example/v1 {ISSUER}")
-        );
+        let scope = of_client_itself(&config, &client, audience, requested);
+        assert_eq!(scope.ok().as_deref(), expected, "{audience} {requested:?}");
+    }
+}
+
+#[test]
+fn rs_8_a_scope_of_another_resource_than_the_named_one_is_refused() {
+    let config = with_resources();
+    for (audience, requested, is_refused) in [
+        (LESSONS, "openid lessons:read", false),
+        (LESSONS, "openid music:play", true),
+        ("https://LESSONS.example/", "lessons:read", false),
+        (FREE, "lessons:read", true),
+        (FREE, "own:use", false),
+        (LESSONS, "", false),
+    ] {
+        let checked = check_belongs(&config, audience, requested);
+        let code = checked.err().map(|error| error.code);
+        let expected = is_refused.then_some(ErrorCode::InvalidScope);
+        assert_eq!(code, expected, "{audience} {requested}");
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         grant_check::{GrantCheck, GrantSource, SignIn, ensure_grant_is_authorized},
         grant_store,
         issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
-        scope,
+        resource,
         token::code_secret::{CodeBinding, CodeSecret},
     },
     pkce,
@@ -273,6 +273,7 @@ fn check_code(
 ) -> Result<String, EndpointError> {
     let TokenRequest {
         app,
+        config,
         client,
         params,
         ..
@@ -286,14 +287,9 @@ fn check_code(
     if VerifiedRedirect::check(client, &code.binding.redirect_uri).is_none() {
         return Err(invalid_grant("redirect_uri_not_registered").into());
     }
-    let registered = scope::registered_resources(client, &app.public_url).join(" ");
-    let resources = code.resources.as_deref().unwrap_or(&registered);
-    Ok(scope::choose_audience(
-        params,
-        resources,
-        client,
-        &app.public_url,
-    )?)
+    let (granted, issuer) = (code.resources.as_deref(), &app.public_url);
+    let audience = resource::choose_audience(params, granted, config, client, issuer)?;
+    Ok(audience)
 }
 
 /// RFC 6749 §4.1.3: client, redirect URI and verifier must be those of the authorization request.

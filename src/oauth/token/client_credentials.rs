@@ -2,12 +2,13 @@
 //! cannot be revoked and end when they expire.
 
 use crate::{
+    client::resource::access_token_terms,
     config::{ClientAuth, GrantType},
     oauth::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
         issue::{AccessTokenClaims, TokenResponse, expiry},
-        scope,
+        resource, scope,
     },
     secret::public_id,
 };
@@ -32,16 +33,16 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
         let description = "A public client cannot use client_credentials.";
         return Err(OauthError::new(ErrorCode::UnauthorizedClient, description).into());
     }
-    let scope = scope::of_client_itself(client, params.optional_within("scope", 1024)?)?;
-    let resources = scope::registered_resources(client, &app.public_url).join(" ");
-    let audience = scope::choose_audience(params, &resources, client, &app.public_url)?;
+    let requested = params.optional_within("scope", 1024)?;
+    let audience = resource::choose_audience(params, None, config, client, &app.public_url)?;
+    let scope = scope::of_client_itself(config, client, &audience, requested)?;
+    let terms = access_token_terms(config, client, &audience);
     let now = app.clock().now().seconds();
-    let lifetime = client.token_lifetimes(&config.token).access_seconds;
     let claims = AccessTokenClaims {
         iss: &app.public_url,
         sub: client.client_id.clone(),
         aud: &audience,
-        exp: expiry(now, lifetime),
+        exp: expiry(now, terms.seconds),
         iat: now,
         jti: public_id().to_string(),
         client_id: &client.client_id,
@@ -49,13 +50,9 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
         sign_in: None,
     };
     Ok(TokenResponse {
-        access_token: app.keys.sign(
-            client.access_token_alg,
-            config.access_token_typ(&audience).as_str(),
-            &claims,
-        )?,
+        access_token: app.keys.sign(terms.alg, terms.typ.as_str(), &claims)?,
         token_type: "Bearer",
-        expires_in: lifetime,
+        expires_in: terms.seconds,
         id_token: None,
         refresh_token: None,
         scope,

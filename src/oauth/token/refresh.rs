@@ -18,7 +18,7 @@ use crate::{
         grant_store::{self, Grant, Rotation, StoredGrant},
         issue::{TokenResponse, TokenSubject, issue_tokens},
         refresh_token::{FamilyPosition, RefreshToken},
-        scope,
+        resource, scope,
     },
     session,
 };
@@ -59,7 +59,11 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     };
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
-    let audience = scope::choose_audience(params, &grant.audience, client, &app.public_url)?;
+    let granted = Some(grant.audience.as_str());
+    let audience = resource::choose_audience(params, granted, config, client, &app.public_url)?;
+    if params.first_readable("resource").is_some() {
+        scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
+    }
     let next = if is_current {
         rotate(&tx, grant, request).await?
     } else {

@@ -1,7 +1,7 @@
 //! What a client's registration adds for programs that would not work otherwise: claims in the ID
 //! token, the `typ` of access tokens, and a name.
 
-use entree::config::{AccessTokenTyp, Resource};
+use entree::config::{AccessTokenTyp, Resource, Resources};
 use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::page::Page;
@@ -119,10 +119,11 @@ async fn oc_5_st_21_an_api_may_want_access_tokens_of_typ_jwt(test_app: TestApp) 
     );
     let set = |typ| {
         test_app.configure(|config| {
-            config.resources = vec![Resource {
+            config.resources = Resources::from(vec![Resource {
                 identifier: "https://api.example".to_owned(),
                 access_token_typ: typ,
-            }];
+                ..Resource::default()
+            }]);
         });
     };
     let mut browser = signed_in(&test_app, "typ@example.com").await;

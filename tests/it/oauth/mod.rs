@@ -11,6 +11,7 @@ mod look;
 mod metadata;
 pub(crate) mod par;
 mod prompt;
+mod resource;
 mod rows;
 mod sign_out;
 mod sizes;

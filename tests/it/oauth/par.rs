@@ -87,7 +87,7 @@ fn push_request(fields: &[(String, String)], from: &str) -> Request {
         .body(encoded(fields))
 }
 
-async fn try_push(test_app: &TestApp, attempt: &Attempt) -> Page {
+pub(crate) async fn try_push(test_app: &TestApp, attempt: &Attempt) -> Page {
     test_app
         .call(push_request(&attempt.parameters, "192.0.2.1"))
         .await
