@@ -8,7 +8,7 @@ mod reloadable;
 mod startup;
 
 pub use reloadable::{
-    Api, Budget, Limits, MagicLink, Reloadable, ReloadableServer, ReloadableTelemetry, Session,
+    Api, Budget, DpopNonce, Limits, MagicLink, Reloadable, ReloadableServer, ReloadableTelemetry, Session,
     SignUp, Token,
 };
 pub use startup::{

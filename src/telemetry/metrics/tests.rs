@@ -24,6 +24,7 @@ fn everything() {
     mail_tried("accepted", Duration::from_millis(40));
     tokens("authorization_code", "lessons-web");
     tokens_refused("invalid_grant");
+    dpop_proof("accepted");
     upstream_started("work");
     upstream_signed_in("work");
     upstream_refused("up_denied", "work");
