@@ -305,6 +305,7 @@ impl TestApp {
             client_id: client.to_owned(),
             redirect_uri: "https://app.example/cb".to_owned(),
             code_challenge: verifier.map(challenge_of),
+            dpop_jkt: None,
         };
         let secret = CodeSecret::generate(&self.app.macs.authorization_code, &binding);
         let code = AuthorizationCode {

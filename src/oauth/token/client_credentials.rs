@@ -7,9 +7,11 @@ use crate::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
         issue::{AccessTokenClaims, TokenResponse, expiry},
+        possession::{Confirmation, token_type},
         scope,
     },
     secret::public_id,
+    ticket::Payer,
 };
 
 /// Issues an access token whose `sub` is the client (RFC 9068 §2.2; the configuration keeps client
@@ -19,7 +21,7 @@ use crate::{
 /// # Errors
 /// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target`
 /// for a scope or resource that is not the client's own.
-pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+pub(crate) async fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::ClientCredentials)?;
     let TokenRequest {
         app,
@@ -35,6 +37,9 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
     let scope = scope::of_client_itself(client, params.optional_within("scope", 1024)?)?;
     let resources = scope::registered_resources(client, &app.public_url).join(" ");
     let audience = scope::choose_audience(params, &resources, client, &app.public_url)?;
+    request
+        .claim_proof(Payer::Network(request.caller.ip))
+        .await?;
     let now = app.clock().now().seconds();
     let lifetime = client.token_lifetimes(&config.token).access_seconds;
     let claims = AccessTokenClaims {
@@ -46,6 +51,7 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
         jti: public_id().to_string(),
         client_id: &client.client_id,
         scope: &scope,
+        cnf: Confirmation::of(request.jkt()),
         sign_in: None,
     };
     Ok(TokenResponse {
@@ -54,7 +60,7 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
             config.access_token_typ(&audience).as_str(),
             &claims,
         )?,
-        token_type: "Bearer",
+        token_type: token_type(request.jkt().is_some()),
         expires_in: lifetime,
         id_token: None,
         refresh_token: None,

@@ -25,6 +25,8 @@ fn everything() {
     tokens("authorization_code", "lessons-web");
     tokens_refused("invalid_grant");
     dpop_proof("accepted");
+    pushed("lessons-web");
+    push_refused("invalid_request");
     upstream_started("work");
     upstream_signed_in("work");
     upstream_refused("up_denied", "work");
