@@ -153,13 +153,18 @@ pub async fn proof(tickets: &Tickets, payer: Payer) -> Result<Option<Duration>, 
 
 /// Counts a refusal of a grant's key that has a row in the audit log. `Some` is how long further ones
 /// have none: the refusal ends nothing, so that it may be repeated without end.
-pub async fn key_refusal(tickets: &Tickets, grant: Uuid) -> Result<Option<Duration>, InfraError> {
+pub async fn key_refusal(
+    tickets: &Tickets,
+    caller: IpAddr,
+    grant: Uuid,
+) -> Result<Option<Duration>, InfraError> {
     let few = [Budget {
         count: 5,
         seconds: 3600,
     }];
     let subject = Hash::of(grant.as_bytes());
-    hit(tickets, "key refusal", &subject, &few).await
+    let tickets = tickets.charged_to(Payer::Network(caller));
+    hit(&tickets, "key refusal", &subject, &few).await
 }
 
 /// Counts a request that stores an entry: with a known device by that, and else by its network. The

@@ -164,13 +164,16 @@ fn check_time(
         let made_at = nonce::made_at(&app.macs.dpop_nonce, nonce, now);
         return made_at.map(Some).ok_or_else(demand);
     }
-    let (earliest, latest) = (now.seconds() - MAX_AGE, now.seconds() + MAX_AHEAD);
-    let is_recent = (earliest..=latest).contains(&proof.iat);
-    if is_recent && config.token.dpop_nonce == DpopNonce::Needed {
+    if is_recent(proof.iat, now) && config.token.dpop_nonce == DpopNonce::Needed {
         Ok(None)
     } else {
         Err(demand())
     }
+}
+
+fn is_recent(iat: i64, now: Time) -> bool {
+    let now = now.seconds();
+    (now - MAX_AGE..=now + MAX_AHEAD).contains(&iat)
 }
 
 /// Records that a proof was shown: each `jti` of a key counts once while the proof could pass (PP-5).
@@ -221,5 +224,76 @@ fn is_after(proof: &CheckedProof, since: Time) -> bool {
     match proof.nonce_made_at {
         Some(made_at) => made_at >= since,
         None => proof.proof.iat >= since.seconds() + STORE_MARGIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_800_000_000_000);
+
+    fn at(seconds: i64) -> Time {
+        Time(NOW.0 + seconds * 1000)
+    }
+
+    fn shown(iat: i64, nonce_made_at: Option<Time>) -> CheckedProof {
+        CheckedProof {
+            proof: Proof {
+                jkt: "key".to_owned(),
+                jti: "one".to_owned(),
+                iat: at(iat).seconds(),
+                nonce: nonce_made_at.map(|_| "nonce".to_owned()),
+            },
+            nonce_made_at,
+            next_nonce: None,
+        }
+    }
+
+    #[test]
+    fn pp_3_a_proof_is_recent_from_60_s_old_to_30_s_ahead() {
+        for (iat, expected) in [
+            (-61, false),
+            (-60, true),
+            (0, true),
+            (30, true),
+            (31, false),
+        ] {
+            assert_eq!(is_recent(at(iat).seconds(), NOW), expected, "{iat}");
+        }
+        assert!(!is_recent(i64::MAX, NOW) && !is_recent(i64::MIN, NOW));
+    }
+
+    #[test]
+    fn pp_5_a_proof_is_remembered_for_longer_than_it_can_pass() {
+        for (iat, nonce, expected) in [
+            // Until it is 60 s old, and as long as another clock may be behind.
+            (0, None, 90),
+            (30, None, 120),
+            (-60, None, 30),
+            // Until the nonce is 300 s old, whatever its own time says.
+            (0, Some(at(0)), 330),
+            (-9999, Some(at(-299)), 31),
+            (i64::from(i32::MAX), Some(at(0)), 330),
+        ] {
+            let kept = kept_for(&shown(iat, nonce), NOW);
+            assert_eq!(kept, Duration::from_secs(expected), "{iat} {nonce:?}");
+        }
+    }
+
+    #[test]
+    fn pp_6_after_a_loss_a_proof_needs_a_later_nonce_or_a_minute() {
+        for (iat, nonce, expected) in [
+            (59, None, false),
+            (60, None, true),
+            (3600, Some(Time(NOW.0 - 1)), false),
+            (-3600, Some(NOW), true),
+        ] {
+            assert_eq!(
+                is_after(&shown(iat, nonce), NOW),
+                expected,
+                "{iat} {nonce:?}"
+            );
+        }
     }
 }

@@ -121,10 +121,9 @@ impl<'a> TokenRequest<'a> {
     }
 
     async fn try_record_key_refusal(&self, grant: Uuid, event: Event) -> Result<(), InfraError> {
-        if limit::key_refusal(&self.app.tickets, grant)
-            .await?
-            .is_some()
-        {
+        let (tickets, caller) = (&self.app.tickets, self.caller.ip);
+        let wait = limit::key_refusal(tickets, caller, grant).await?;
+        if wait.is_some() {
             return Ok(());
         }
         let tx = self.app.db.begin().await?;
@@ -159,3 +158,6 @@ impl<'a> TokenRequest<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
