@@ -2,8 +2,9 @@
 //!
 //! | lack | answer | what helps |
 //! |---|---|---|
-//! | no token | 401, bare `Bearer` (RFC 6750 §3.1) | signing in |
-//! | a bad one | 401, `invalid_token` | refreshing, signing in |
+//! | no token | 401, bare `Bearer` and `DPoP` (RFC 6750 §3.1, RFC 9449 §7.1) | signing in |
+//! | a bad one, or one that is bound to a key as a bearer token | 401, `invalid_token` | refreshing, signing in |
+//! | a proof for a bound token | 401, `invalid_dpop_proof` | a new proof |
 //! | a scope | 403, `insufficient_scope` | asking for a token with it |
 //! | a role | 403 without a challenge, `missing_role` in the body | nothing the client can do |
 //! | a recent sign-in | 401, `insufficient_user_authentication` with `max_age` (RFC 9470 §3) | an authorization request with that `max_age` |
@@ -11,6 +12,7 @@
 use lessons_api::{
     demand::{Demand, Denied},
     keys::NoKey,
+    proof::{self, Expected, ProofError, Proofs},
     verify::{Caller, Refused, Verifier},
 };
 use poem::{
@@ -25,18 +27,44 @@ use serde_json::json;
 /// Returns the refusal to send to any other caller.
 pub(crate) async fn admit(
     request: &Request,
-    verifier: &Verifier,
+    (verifier, proofs): (&Verifier, &Proofs),
     demand: &Demand,
 ) -> Result<Caller, Response> {
-    let token = bearer(request).map_err(|(status, words)| challenge(status, words))?;
+    let (scheme, token) =
+        credentials(request).map_err(|(status, words)| challenge(status, words))?;
     let now = lessons_api::now();
-    let caller = verifier.verify(token, now).await.map_err(refused)?;
+    let caller = match scheme {
+        Scheme::Bearer => verifier.verify(token, now).await.map_err(refused)?,
+        Scheme::Dpop => {
+            let (caller, jkt) = verifier.verify_bound(token, now).await.map_err(refused)?;
+            let expected = Expected {
+                method: request.method().as_str(),
+                path: request.original_uri().path(),
+                token,
+                jkt: &jkt,
+            };
+            let headers = request.headers().get_all("dpop").iter();
+            let shown: Vec<&str> = headers
+                .map(|value| value.to_str().unwrap_or_default())
+                .collect();
+            proofs.check(&shown, &expected, now).map_err(unproven)?;
+            caller
+        }
+    };
     demand.check(&caller, now).map_err(denied)?;
     Ok(caller)
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
-fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
+/// How a token is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or what to answer
+/// a request without one.
+fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
     let Some(value) = headers.next() else {
@@ -47,8 +75,14 @@ fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
         .ok()
         .and_then(|value| value.split_once(' '))
         .and_then(|(scheme, token)| {
+            let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+            let scheme = match (is("bearer"), is("dpop")) {
+                (true, _) => Scheme::Bearer,
+                (_, true) => Scheme::Dpop,
+                _ => return None,
+            };
             let token = token.trim();
-            (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+            (!token.is_empty()).then_some((scheme, token))
         });
     match (token, headers.next()) {
         (Some(token), None) => Ok(token),
@@ -56,11 +90,32 @@ fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
     }
 }
 
+/// Challenges of both schemes stand in a header each.
 fn challenge(status: StatusCode, challenge: &str) -> Response {
-    Response::builder()
+    let builder = Response::builder()
         .status(status)
-        .header(header::WWW_AUTHENTICATE, challenge)
-        .finish()
+        .header(header::WWW_AUTHENTICATE, challenge);
+    if status == StatusCode::UNAUTHORIZED && challenge.starts_with("Bearer") {
+        return builder
+            .header(header::WWW_AUTHENTICATE, proof::CHALLENGE)
+            .finish();
+    }
+    builder.finish()
+}
+
+fn unproven(why: ProofError) -> Response {
+    tracing::info!(%why, "proof refused");
+    if why == ProofError::Full {
+        return Response::builder()
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header(header::RETRY_AFTER, "5")
+            .finish();
+    }
+    let words = format!(
+        r#"{}, error="invalid_dpop_proof", error_description="{why}""#,
+        proof::CHALLENGE
+    );
+    challenge(StatusCode::UNAUTHORIZED, &words)
 }
 
 fn refused(why: Refused) -> Response {
@@ -137,6 +192,33 @@ mod tests {
             (&body["code"], &body["role"]),
             (&json!("missing_role"), &json!("coach"))
         );
+    }
+
+    #[test]
+    fn pp_11_a_bad_proof_is_challenged_and_a_full_set_is_not_the_callers_fault() {
+        let words =
+            r#"DPoP algs="ES256", error="invalid_dpop_proof", error_description="used before""#;
+        assert_eq!(asks(&unproven(ProofError::Used)), (401, Some(words)));
+        let answer = unproven(ProofError::Full);
+        assert_eq!(
+            (asks(&answer), answer.header("retry-after")),
+            ((503, None), Some("5"))
+        );
+    }
+
+    #[test]
+    fn pp_11_each_scheme_is_read_in_any_case() {
+        for (value, expected) in [
+            ("Bearer a", Some((Scheme::Bearer, "a"))),
+            ("bEARER a", Some((Scheme::Bearer, "a"))),
+            ("DPoP a", Some((Scheme::Dpop, "a"))),
+            ("dpop  a", Some((Scheme::Dpop, "a"))),
+            ("DPoP", None),
+            ("Basic a", None),
+        ] {
+            let request = Request::builder().header("authorization", value).finish();
+            assert_eq!(credentials(&request).ok(), expected, "{value}");
+        }
     }
 
     #[test]

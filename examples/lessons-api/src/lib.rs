@@ -1,11 +1,12 @@
-//! How a resource server verifies Entree's access tokens offline: four small files to copy.
+//! How a resource server verifies Entree's access tokens offline: five small files to copy.
 //!
 //! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token,
-//! [`demand`] those of a route. Nothing is asked of Entree per request.
+//! [`proof`] those of a proof of possession, [`demand`] those of a route. Nothing is asked of Entree per request.
 
 pub mod demand;
 pub mod issuer;
 pub mod keys;
+pub mod proof;
 pub mod verify;
 
 /// Chooses the one TLS provider of this process. Call it first in `main`; a second call does nothing.

@@ -7,7 +7,7 @@ use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
-use lessons_api::{demand::Demand, issuer::Issuer, verify::Verifier};
+use lessons_api::{demand::Demand, issuer::Issuer, proof::Proofs, verify::Verifier};
 use poem::{
     Endpoint, EndpointExt as _, Request, Response, Route, Server, get, handler,
     http::{
@@ -37,6 +37,9 @@ struct Settings {
     /// What `aud` must say: the name of this API.
     #[arg(long, env = "AUDIENCE", default_value = "http://127.0.0.1:8082")]
     audience: String,
+    /// Where clients reach this API: what their proofs of possession are for. The audience if it is not set.
+    #[arg(long, env = "PUBLIC_URL")]
+    public_url: Option<String>,
     /// The origin of pages that may call this API from a browser.
     #[arg(long, env = "WEB_ORIGIN", default_value = "http://127.0.0.1:8081")]
     web_origin: HeaderValue,
@@ -51,6 +54,8 @@ async fn main() -> anyhow::Result<()> {
     lessons_api::log_to_stderr();
     let settings = Settings::parse();
     let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
+    let public_url = settings.public_url.as_deref().unwrap_or(&settings.audience);
+    let proofs = Proofs::new(public_url, lessons_api::now());
     let verifier = Verifier::new(issuer, settings.audience);
     if let Err(error) = verifier.warm_up().await {
         tracing::info!(%error, "no keys yet; the first request will ask again");
@@ -68,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let app = Arc::new(App {
         verifier,
+        proofs,
         fresh_seconds: settings.fresh_seconds,
     });
     Server::new_with_acceptor(acceptor)
@@ -79,8 +85,16 @@ async fn main() -> anyhow::Result<()> {
 /// What the handlers share.
 struct App {
     verifier: Verifier,
+    proofs: Proofs,
     /// For how many seconds a coach's sign-in opens the register.
     fresh_seconds: i64,
+}
+
+impl App {
+    /// What judges tokens and their proofs.
+    const fn tokens(&self) -> (&Verifier, &Proofs) {
+        (&self.verifier, &self.proofs)
+    }
 }
 
 fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
@@ -90,6 +104,7 @@ fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
             .allow_origin(web_origin.clone())
             .allow_method(Method::GET)
             .allow_header(header::AUTHORIZATION)
+            .allow_header("dpop")
             .expose_header(header::WWW_AUTHENTICATE)
     };
     Route::new()
@@ -107,7 +122,7 @@ fn health() -> &'static str {
 /// The caller's lessons.
 #[handler]
 async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    match admit(request, &app.verifier, &Demand::default()).await {
+    match admit(request, app.tokens(), &Demand::default()).await {
         Ok(caller) => answer(&json!({ "lessons": timetable::of(&caller) })),
         Err(answer) => answer,
     }
@@ -122,7 +137,7 @@ async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
         role: Some("coach"),
         max_age: Some(app.fresh_seconds),
     };
-    match admit(request, &app.verifier, &demand).await {
+    match admit(request, app.tokens(), &demand).await {
         Ok(_) => answer(&json!({ "register": timetable::REGISTER })),
         Err(answer) => answer,
     }
@@ -149,6 +164,7 @@ mod tests {
         let verifier = Verifier::new(issuer, "http://127.0.0.1:8082".to_owned());
         let app = Arc::new(App {
             verifier,
+            proofs: Proofs::new("http://127.0.0.1:8082", lessons_api::now()),
             fresh_seconds: 300,
         });
         let routes = routes(app, HeaderValue::from_static("http://127.0.0.1:8081"));
@@ -168,6 +184,9 @@ mod tests {
             (answer.status(), asks(&answer)),
             (StatusCode::UNAUTHORIZED, "Bearer")
         );
+        let all = answer.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        let all: Vec<&HeaderValue> = all.collect();
+        assert_eq!(all, ["Bearer", r#"DPoP algs="ES256""#]);
     }
 
     #[tokio::test]
