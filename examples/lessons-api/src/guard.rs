@@ -3,7 +3,7 @@
 //! | lack | answer | what helps |
 //! |---|---|---|
 //! | no token | 401, bare `Bearer` and `DPoP` (RFC 6750 §3.1, RFC 9449 §7.1) | signing in |
-//! | a bad one, or one that is bound to a key as a bearer token | 401, `invalid_token` | refreshing, signing in |
+//! | a bad one, or a bound one as `Bearer` | 401, `invalid_token` | refreshing, signing in |
 //! | a proof for a bound token | 401, `invalid_dpop_proof` | a new proof |
 //! | a scope | 403, `insufficient_scope` | asking for a token with it |
 //! | a role | 403 without a challenge, `missing_role` in the body | nothing the client can do |
@@ -62,8 +62,8 @@ enum Scheme {
     Dpop,
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or what to answer
-/// a request without one.
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or what to
+/// answer a request without one.
 fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     // RFC 6750 §3.1: who shows nothing learns only that something is asked for.

@@ -1,5 +1,5 @@
-//! Proofs of possession (RFC 9449): a token that is bound to a key is worth something only with a proof, made by that
-//! key for this request, and shown once.
+//! Proofs of possession (RFC 9449): a token that is bound to a key is worth something only with a proof, made by
+//! that key for this request, and shown once.
 //!
 //! What was shown is kept in this process, for as long as a proof is accepted. An API of several instances keeps it where
 //! all of them look. Proofs by ES256 are accepted, and the challenge says so; `algs` is the list to extend.
