@@ -61,6 +61,8 @@ pub struct Macs {
     pub successor: Arc<Sealer>,
     /// Encrypts the grant of an access token into its `jti`.
     pub jti: Arc<Sealer>,
+    /// Signs the nonces of DPoP proofs.
+    pub dpop_nonce: Mac,
 }
 
 impl Macs {
@@ -76,6 +78,7 @@ impl Macs {
             refresh: keys.mac("refresh token v1"),
             successor: Arc::new(keys.sealer("refresh token successor v1")),
             jti: Arc::new(keys.sealer("access token jti v1")),
+            dpop_nonce: keys.mac("DPoP nonce v1"),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Imports between the top-level modules follow one arrow, from left to right; modules on two sides of
 //! a `|` never import each other:
 //! `main → cli → routes, jobs, health → oauth | magic_link | federation | account → login →
-//! session, user, client → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
+//! session, user, client, dpop → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
 //! config, telemetry, pkce, network, display_text → entity`. `tests/rules/tests/layout.rs` reads the arrow
 //! here and holds it.
 
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod display_text;
+pub mod dpop;
 pub mod error;
 pub mod federation;
 pub mod health;

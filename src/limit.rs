@@ -14,6 +14,8 @@ mod tests;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use uuid::Uuid;
+
 use crate::{
     config::{Budget, Limits},
     error::InfraError,
@@ -131,6 +133,38 @@ pub async fn pushed(
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
     hit_network(tickets, "pushed network", caller, &limits.authorize).await
+}
+
+/// Counts a proof of possession, whose identifier is stored for some minutes, for the client, session
+/// or user that shows it, or else for its network. `Some` is a refusal with 429.
+pub async fn proof(tickets: &Tickets, payer: Payer) -> Result<Option<Duration>, InfraError> {
+    let per_minute = |count| [Budget { count, seconds: 60 }];
+    let (subject, count) = match payer {
+        Payer::Network(caller) => {
+            return hit_network(tickets, "proof network", caller, &per_minute(600)).await;
+        }
+        Payer::User(id) | Payer::Session(id) => (Hash::of(id.as_bytes()), 600),
+        // All users of one client.
+        Payer::Client(id) => (id, 30_000),
+    };
+    let tickets = tickets.charged_to(payer);
+    hit(&tickets, "proof", &subject, &per_minute(count)).await
+}
+
+/// Counts a refusal of a grant's key that has a row in the audit log. `Some` is how long further ones
+/// have none: the refusal ends nothing, so that it may be repeated without end.
+pub async fn key_refusal(
+    tickets: &Tickets,
+    caller: IpAddr,
+    grant: Uuid,
+) -> Result<Option<Duration>, InfraError> {
+    let few = [Budget {
+        count: 5,
+        seconds: 3600,
+    }];
+    let subject = Hash::of(grant.as_bytes());
+    let tickets = tickets.charged_to(Payer::Network(caller));
+    hit(&tickets, "key refusal", &subject, &few).await
 }
 
 /// Counts a request that stores an entry: with a known device by that, and else by its network. The

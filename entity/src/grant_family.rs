@@ -45,6 +45,9 @@ pub struct Model {
     pub idle_until: Option<Time>,
     /// The claims that the request named, separated by spaces: `id_token.email userinfo.name`.
     pub claims: String,
+    /// The thumbprint of the key of the first proof that was shown for the grant. From then on it gives
+    /// no bearer token, and to a public client only tokens for this key (PP-9).
+    pub dpop_jkt: Option<String>,
     /// The day since 1970 from which the row may be deleted. A date, so that a rotation hardly ever changes the index.
     pub gc_day: i32,
 }

@@ -20,6 +20,7 @@ mod m20261129_000010_readiness;
 mod m20261130_000011_device_owner;
 mod m20261130_000012_turns;
 mod m20261130_000013_repeated_code;
+mod m20261201_000014_bound_grants;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000011_device_owner::Migration),
             Box::new(m20261130_000012_turns::Migration),
             Box::new(m20261130_000013_repeated_code::Migration),
+            Box::new(m20261201_000014_bound_grants::Migration),
         ]
     }
 }

@@ -134,6 +134,9 @@ pub struct Client {
     /// Whether the client must push its authorization requests (RFC 9126 §6).
     #[serde(default)]
     pub require_pushed_authorization_requests: bool,
+    /// Whether the client gets tokens only with a proof of possession (RFC 9449 §5.2).
+    #[serde(default)]
+    pub dpop_bound_access_tokens: bool,
     #[serde(default)]
     pub refresh_tokens: RefreshTokens,
     /// For resource servers: the audiences whose access tokens this client may introspect.

@@ -104,6 +104,14 @@ impl From<Jwks> for String {
 }
 
 impl Jwk {
+    /// Reads one public key for signatures.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence.
+    pub fn parse(value: &Value) -> Result<Self, &'static str> {
+        parse_key(value)
+    }
+
     fn to_json(&self) -> Value {
         let text = |bytes: &[u8]| BASE64.encode(bytes);
         let mut key = match &self.public {

@@ -44,9 +44,9 @@ pub use providers::Provider;
 pub use resources::{ADMIN_SCOPE, AccessTokenTyp, RESERVED_SCOPES, Resource, Resources, Words};
 pub(crate) use secret_mode::mode_if_too_open;
 pub use settings::{
-    Api, Budget, Config, DatabaseSection, Limits, MagicLink, Mail, MailTransport, Management,
-    Reloadable, ReloadableServer, ReloadableTelemetry, Server, Session, SignUp, SmtpTls, Startup,
-    Telemetry, Tickets, Tls, Token,
+    Api, Budget, Config, DatabaseSection, DpopNonce, Limits, MagicLink, Mail, MailTransport,
+    Management, Reloadable, ReloadableServer, ReloadableTelemetry, Server, Session, SignUp,
+    SmtpTls, Startup, Telemetry, Tickets, Tls, Token,
 };
 pub use stored_clients::StoredClients;
 pub use url::is_loopback;

@@ -90,14 +90,16 @@ impl AccessTokenTyp {
 pub struct Words(BTreeMap<String, String>);
 
 impl Words {
-    /// Returns the words for a locale: its own, for `fr-CH` those for `fr`, else the English ones,
-    /// else any.
+    /// Returns the words for a locale: its own, for `fr-CH` those for `fr` or for another region of
+    /// it, else the English ones, else any.
     #[must_use]
     pub fn for_locale(&self, tag: &str) -> Option<&str> {
         let primary = tag.split('-').next().unwrap_or(tag);
         let of_language = |language: &str| {
-            let mut all = self.iter();
-            all.find(|(listed, _)| listed.eq_ignore_ascii_case(language))
+            let is_it = |listed: &str| listed.eq_ignore_ascii_case(language);
+            let of_region = |listed: &str| listed.split('-').next().is_some_and(is_it);
+            let exact = self.iter().find(|(listed, _)| is_it(listed));
+            exact.or_else(|| self.iter().find(|(listed, _)| of_region(listed)))
         };
         let found = [tag, primary, "en"].into_iter().find_map(of_language);
         found.or_else(|| self.iter().next()).map(|(_, text)| text)
@@ -200,9 +202,10 @@ pub(super) fn comparable(identifier: &str) -> Cow<'_, str> {
         let rest = identifier.get(start..).unwrap_or_default();
         start + rest.find(['/', '?']).unwrap_or(rest.len())
     };
-    let head_end = match identifier.find("://") {
-        Some(at) => authority_end(at + 3),
-        None => identifier.find(':').unwrap_or(0),
+    let head_end = match identifier.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => authority_end(scheme.len() + 3),
+        Some((scheme, _)) => scheme.len(),
+        None => 0,
     };
     let (head, rest) = identifier.split_at(head_end);
     let without_slash = rest

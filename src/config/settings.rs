@@ -8,8 +8,8 @@ mod reloadable;
 mod startup;
 
 pub use reloadable::{
-    Api, Budget, Limits, MagicLink, Reloadable, ReloadableServer, ReloadableTelemetry, Session,
-    SignUp, Token,
+    Api, Budget, DpopNonce, Limits, MagicLink, Reloadable, ReloadableServer, ReloadableTelemetry,
+    Session, SignUp, Token,
 };
 pub use startup::{
     DatabaseSection, Mail, MailTransport, Management, Server, SmtpTls, Startup, Telemetry, Tickets,

@@ -23,7 +23,7 @@ const REFRESH_ABSOLUTE: RangeInclusive<u64> = 3600..=MAX_SECONDS;
 const MIN_REFRESH_IDLE: u64 = 600;
 
 impl Client {
-    /// Returns the lifetimes of the tokens of this client: its own, or the defaults of `[token]`.
+    /// Returns `[token]` with the lifetimes that this client sets itself.
     #[must_use]
     pub fn token_lifetimes(&self, defaults: &Token) -> Token {
         let absolute = self
@@ -39,6 +39,7 @@ impl Client {
             // A client with a short absolute lifetime need not set a short idle one, too.
             refresh_idle_seconds: idle.min(absolute),
             refresh_absolute_seconds: absolute,
+            ..defaults.clone()
         }
     }
 }

@@ -81,7 +81,7 @@ impl ForeignToken {
     pub fn is_signed_by(&self, keys: &Jwks) -> bool {
         keys.keys
             .iter()
-            .any(|key| self.may_use(key) && self.verifies(key))
+            .any(|key| self.may_use(key) && self.is_signed_with(&key.public))
     }
 
     /// Returns whether these keys have one of the name that the token names, or one without a name.
@@ -96,29 +96,30 @@ impl ForeignToken {
         is_named && key.public.fits(self.alg) && key.alg.is_none_or(|alg| alg == self.alg)
     }
 
-    fn verifies(&self, key: &Jwk) -> bool {
-        let (message, signature) = (&self.message, &self.signature);
-        let result = match (&key.public, self.alg) {
-            (PublicKey::P256(point), SigAlg::ES256) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
-            }
-            (PublicKey::Ed25519(point), SigAlg::Ed25519) => {
-                UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
-            }
-            (PublicKey::Rsa { n, e }, SigAlg::RS256) => RsaPublicKeyComponents { n, e }.verify(
-                &RSA_PKCS1_2048_8192_SHA256,
-                message,
-                signature,
-            ),
-            (PublicKey::Rsa { n, e }, SigAlg::PS256) => RsaPublicKeyComponents { n, e }.verify(
-                &RSA_PSS_2048_8192_SHA256,
-                message,
-                signature,
-            ),
-            _ => return false,
-        };
-        result.is_ok()
+    fn is_signed_with(&self, key: &PublicKey) -> bool {
+        is_signature(key, self.alg, &self.message, &self.signature)
     }
+}
+
+/// Returns whether `signature` over `message` was made by this algorithm with the private half of
+/// `key`.
+pub(super) fn is_signature(key: &PublicKey, alg: SigAlg, message: &[u8], signature: &[u8]) -> bool {
+    let result = match (key, alg) {
+        (PublicKey::P256(point), SigAlg::ES256) => {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+        }
+        (PublicKey::Ed25519(point), SigAlg::Ed25519) => {
+            UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
+        }
+        (PublicKey::Rsa { n, e }, SigAlg::RS256) => {
+            RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+        }
+        (PublicKey::Rsa { n, e }, SigAlg::PS256) => {
+            RsaPublicKeyComponents { n, e }.verify(&RSA_PSS_2048_8192_SHA256, message, signature)
+        }
+        _ => return false,
+    };
+    result.is_ok()
 }
 
 fn decode_object(part: &str) -> Result<Claims, TokenError> {

@@ -80,12 +80,14 @@ pub enum TokenError {
     /// The lifetime is over an hour, or negative.
     #[error("wrong lifetime")]
     Lifetime,
-    /// `cnf` binds the token to a key, and no proof was shown (RFC 9449 §7.1).
-    #[error("proof demanded")]
-    Proof,
+    /// `cnf` binds the token in a way that we do not know (RFC 7800 §3.1).
+    #[error("unknown confirmation")]
+    Confirmation,
 }
 
-/// Makes all checks. `find` returns a public key of ours by its `kid`, which is its thumbprint.
+/// Makes all checks but one: where `cnf` binds the token to a key, the caller demands the proof that
+/// its sender has that key (RFC 9449 §7.1). `find` returns a public key of ours by its `kid`, which is
+/// its thumbprint.
 pub(super) fn verify<'k>(
     token: &str,
     verified: &VerifiedTokens,
@@ -98,7 +100,7 @@ pub(super) fn verify<'k>(
     check_audience(&claims, expect.audiences)?;
     check_subject(&claims)?;
     check_times(&claims, now.seconds())?;
-    check_unbound(&claims)?;
+    check_confirmation(&claims)?;
     Ok(claims)
 }
 
@@ -229,13 +231,31 @@ fn check_times(claims: &Claims, now: i64) -> Result<(), TokenError> {
     Ok(())
 }
 
-/// RFC 7800 §3: a token with `cnf` needs a proof of possession, which we do not take.
-fn check_unbound(claims: &Claims) -> Result<(), TokenError> {
-    if claims.contains_key("cnf") {
-        Err(TokenError::Proof)
+/// RFC 7800 §3.1: the one confirmation that we know is the thumbprint of a key (RFC 9449 §6.1).
+fn check_confirmation(claims: &Claims) -> Result<(), TokenError> {
+    if claims.contains_key("cnf") && bound_key(claims).is_none() {
+        Err(TokenError::Confirmation)
     } else {
         Ok(())
     }
+}
+
+/// Returns the thumbprint of the key to which a token is bound; none for a bearer token.
+#[must_use]
+pub fn bound_key(claims: &Claims) -> Option<&str> {
+    claims.get("cnf")?.get("jkt")?.as_str()
+}
+
+/// Reads a time as JWTs write it, whole seconds or not (RFC 7519 §2, NumericDate). None if it is no
+/// number.
+#[must_use]
+pub fn numeric_date(value: &Value) -> Option<i64> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a number that does not fit becomes the greatest one, which is refused as too far away"
+    )]
+    let floored = || value.as_f64().map(|number| number.floor() as i64);
+    value.as_i64().or_else(floored)
 }
 
 #[cfg(test)]

@@ -1,10 +1,23 @@
-//! What the JSON APIs of the sign-in methods have in common: the token response, and CORS.
+//! What the JSON APIs of the sign-in methods have in common: the token response, proofs of
+//! possession, and CORS.
 
-use poem::Request;
+use poem::{Request, http::StatusCode};
 use poem_openapi::Object;
 
 use super::first_party::IssuedTokens;
-use crate::{app::App, client, web::cors};
+use crate::{
+    app::App,
+    client,
+    config::Client,
+    dpop::{self, CheckedProof, DpopError},
+    error::InfraError,
+    ticket::Payer,
+    web::{
+        caller::Caller,
+        cors,
+        problem::{Problem, ProblemJson},
+    },
+};
 
 /// Lets only pages of this client read the response.
 pub fn allow_origins_of(app: &App, request: &Request, client_id: &str) {
@@ -13,12 +26,76 @@ pub fn allow_origins_of(app: &App, request: &Request, client_id: &str) {
     }
 }
 
+/// Why tokens are refused for want of a right proof of possession.
+#[derive(Debug, thiserror::Error)]
+pub enum PossessionError {
+    #[error("The client is registered for tokens that are bound to a key. Send a DPoP proof.")]
+    NoProof,
+    #[error("The DPoP proof is malformed, for another request, or was used before.")]
+    InvalidProof,
+    #[error("The DPoP proof needs the nonce in the header DPoP-Nonce. Send a new proof with it.")]
+    UseNonce(String),
+    #[error("Too many requests from this network. Wait, then try again.")]
+    TooMany(std::time::Duration),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl From<DpopError> for PossessionError {
+    fn from(error: DpopError) -> Self {
+        match error {
+            DpopError::Invalid(_) => Self::InvalidProof,
+            DpopError::UseNonce(nonce) => Self::UseNonce(nonce),
+            DpopError::TooMany(wait) => Self::TooMany(wait),
+            DpopError::Infra(error) => Self::Infra(error),
+        }
+    }
+}
+
+impl PossessionError {
+    /// Returns the problem for the caller; an infrastructure error is none of theirs.
+    pub(crate) fn into_problem(self) -> Result<ProblemJson, InfraError> {
+        let detail = self.to_string();
+        let problem = |code| Problem::new(StatusCode::BAD_REQUEST, code, &detail);
+        Ok(ProblemJson(match self {
+            Self::NoProof => problem("invalid_request"),
+            Self::InvalidProof => problem("invalid_dpop_proof"),
+            Self::UseNonce(nonce) => problem("use_dpop_nonce").with_dpop_nonce(nonce),
+            Self::TooMany(wait) => {
+                let seconds = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", &detail)
+                    .with_retry_after(seconds)
+            }
+            Self::Infra(error) => return Err(error),
+        }))
+    }
+}
+
+/// Demands a proof where the client is registered so, and makes sure that the one that was shown is
+/// new. The caller holds the login of this client (PP-5, PP-7).
+pub(crate) async fn claim_proof(
+    app: &App,
+    client: Option<&Client>,
+    proof: Option<&CheckedProof>,
+    caller: &Caller,
+) -> Result<(), PossessionError> {
+    let Some(proof) = proof else {
+        let is_demanded = client.is_some_and(|client| client.dpop_bound_access_tokens);
+        return if is_demanded {
+            Err(PossessionError::NoProof)
+        } else {
+            Ok(())
+        };
+    };
+    Ok(dpop::claim(app, proof, Payer::Network(caller.ip)).await?)
+}
+
 /// Tokens (RFC 6749 §5.1).
 #[derive(Debug, Object)]
 pub struct Tokens {
     /// A JWT for the resource server (RFC 9068).
     pub access_token: String,
-    /// Always `Bearer`.
+    /// `DPoP` if the request had a proof in the header `DPoP` (RFC 9449), and else `Bearer`.
     pub token_type: String,
     /// The lifetime of the access token in seconds.
     pub expires_in: u64,
@@ -43,7 +120,7 @@ impl From<IssuedTokens> for Tokens {
     fn from(issued: IssuedTokens) -> Self {
         Self {
             access_token: issued.access_token,
-            token_type: "Bearer".to_owned(),
+            token_type: issued.token_type.to_owned(),
             expires_in: issued.expires_in,
             id_token: issued.id_token,
             refresh_token: issued.refresh_token,

@@ -48,12 +48,16 @@ pub struct Issuance<'a> {
     pub scope: &'a str,
     /// The nonce for the ID token.
     pub nonce: Option<&'a str>,
+    /// The thumbprint of the key to which the tokens are bound (RFC 9449).
+    pub jkt: Option<&'a str>,
 }
 
 /// A token response (RFC 6749 §5.1).
 #[derive(Debug)]
 pub struct IssuedTokens {
     pub access_token: String,
+    /// `Bearer`, or `DPoP` for tokens that are bound to a key.
+    pub token_type: &'static str,
     /// The lifetime of the access token in seconds.
     pub expires_in: u64,
     /// The ID token, if `openid` was granted.

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     error::InfraError,
     login::{
-        app_api::{self, Tokens},
+        app_api::{self, PossessionError, Tokens},
         first_party::TokenIssuer,
     },
     web::{
@@ -48,18 +48,31 @@ pub enum FinishResponse {
         /// Tokens are never cached.
         #[oai(header = "Cache-Control")]
         String,
+        /// The nonce for the next DPoP proof (RFC 9449), if there is a new one.
+        #[oai(header = "DPoP-Nonce")]
+        Option<String>,
     ),
     /// `invalid_request`: something is missing or malformed. `invalid_code`: the code is wrong, expired,
     /// used or unknown; the response does not tell which. `code_locked`: the code is right, but too many
     /// wrong ones were entered for this address; the code of another email will work.
+    /// `invalid_dpop_proof`: the proof is wrong or was used before. `use_dpop_nonce`: send a new proof with
+    /// the nonce in the header `DPoP-Nonce`. Neither uses the code up.
     #[oai(status = 400)]
     Refused(ProblemJson),
+    /// Too many requests from this network.
+    #[oai(status = 429)]
+    TooMany(ProblemJson),
 }
 
 impl FinishResponse {
-    pub(super) fn from_result(result: Result<Tokens, FinishError>) -> Result<Self, InfraError> {
+    pub(super) fn from_result(
+        result: Result<(Tokens, Option<String>), FinishError>,
+    ) -> Result<Self, InfraError> {
         match result {
-            Ok(tokens) => Ok(Self::SignedIn(Json(tokens), "no-store".to_owned())),
+            Ok((tokens, nonce)) => Ok(Self::SignedIn(Json(tokens), "no-store".to_owned(), nonce)),
+            Err(error @ FinishError::Possession(PossessionError::TooMany(_))) => {
+                Ok(Self::TooMany(error.into_problem()?))
+            }
             Err(error) => Ok(Self::Refused(error.into_problem()?)),
         }
     }
@@ -95,7 +108,8 @@ impl MagicLinkApi {
 
     /// Use a code or a link
     ///
-    /// A login allows five attempts. On success the response has the tokens.
+    /// A login allows five attempts. On success the response has the tokens. With a proof in the header
+    /// `DPoP` (RFC 9449) they are bound to its key.
     #[oai(path = "/consume", method = "post", operation_id = "consumeMagicLink")]
     async fn consume(
         &self,
@@ -104,7 +118,8 @@ impl MagicLinkApi {
         request: &Request,
         body: Json<LoginProof>,
     ) -> Result<FinishResponse, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
-        let result = LoginFinisher::new(&app, &issuer, request)
+        let path = "/api/v1/auth/magic-link/consume";
+        let result = LoginFinisher::new(&app, &issuer, request, path)
             .finish(&body.0)
             .await;
         Ok(FinishResponse::from_result(result)?)

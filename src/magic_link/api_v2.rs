@@ -196,7 +196,8 @@ impl LoginsApi {
 
     /// Submit the code of a login
     ///
-    /// A login allows five attempts. On success the response has the tokens.
+    /// A login allows five attempts. On success the response has the tokens. With a proof in the header
+    /// `DPoP` (RFC 9449) they are bound to its key.
     #[oai(path = "/:id/code", method = "post", operation_id = "submitCode")]
     #[expect(
         clippy::too_many_arguments,
@@ -212,6 +213,7 @@ impl LoginsApi {
         body: Json<LoginCode>,
     ) -> Result<FinishResponse, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         let body = body.0;
+        let path = format!("/api/v2/logins/{}/code", id.0);
         let proof = LoginProof {
             flow_id: id.0,
             code_verifier: body.code_verifier,
@@ -221,7 +223,7 @@ impl LoginsApi {
             nonce: body.nonce,
             device_secret: body.device_secret,
         };
-        let result = LoginFinisher::new(&app, &issuer, request)
+        let result = LoginFinisher::new(&app, &issuer, request, &path)
             .finish(&proof)
             .await;
         Ok(FinishResponse::from_result(result)?)

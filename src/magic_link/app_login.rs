@@ -20,9 +20,10 @@ use crate::{
     app::App,
     config::Reloadable,
     db::Tx,
+    dpop::{self, CheckedProof, ProofTarget},
     error::InfraError,
     login::{
-        app_api::{self, Tokens},
+        app_api::{self, PossessionError, Tokens},
         authenticate::BrowserState,
         finish::SignedIn,
         first_party::{self, Issuance, IssuedTokens, TokenIssuer},
@@ -212,6 +213,8 @@ pub(super) enum FinishError {
     )]
     RightCodeTooLate,
     #[error(transparent)]
+    Possession(#[from] PossessionError),
+    #[error(transparent)]
     Infra(#[from] InfraError),
 }
 
@@ -228,6 +231,15 @@ impl From<LookUpError> for FinishError {
 enum HeldSecret {
     Code(EnteredCode),
     Link(FoundLink),
+}
+
+impl HeldSecret {
+    const fn flow(&self) -> &Flow {
+        match self {
+            Self::Code(code) => &code.flow,
+            Self::Link(link) => &link.flow,
+        }
+    }
 }
 
 impl FinishError {
@@ -256,6 +268,7 @@ impl FinishError {
             Self::InvalidRequest => bad_request("invalid_request"),
             Self::InvalidCode => bad_request("invalid_code"),
             Self::RightCodeTooLate => bad_request("code_locked"),
+            Self::Possession(error) => error.into_problem(),
             Self::Infra(error) => Err(error),
         }
     }
@@ -266,31 +279,47 @@ pub(super) struct LoginFinisher<'a> {
     app: &'a App,
     issuer: &'a TokenIssuer,
     request: &'a Request,
+    /// The path of the endpoint, for which a proof of possession must be.
+    path: &'a str,
     caller: Caller,
     config: Arc<Reloadable>,
+    possession: Option<CheckedProof>,
 }
 
 impl<'a> LoginFinisher<'a> {
-    pub(super) fn new(app: &'a App, issuer: &'a TokenIssuer, request: &'a Request) -> Self {
+    pub(super) fn new(
+        app: &'a App,
+        issuer: &'a TokenIssuer,
+        request: &'a Request,
+        path: &'a str,
+    ) -> Self {
         Self {
             app,
             issuer,
             request,
+            path,
             caller: Caller::from_request(request),
             config: app.config.get(),
+            possession: None,
         }
     }
 
-    /// Uses a code or a link and returns the tokens. Refusals are committed as well.
-    pub(super) async fn finish(&self, proof: &LoginProof) -> Result<Tokens, FinishError> {
+    /// Uses a code or a link and returns the tokens, and the nonce that the app's next proof of
+    /// possession shows. Refusals are committed as well.
+    pub(super) async fn finish(
+        mut self,
+        proof: &LoginProof,
+    ) -> Result<(Tokens, Option<String>), FinishError> {
         if !is_verifier(&proof.code_verifier) || proof.code.is_some() == proof.link_token.is_some()
         {
             return Err(FinishError::InvalidRequest);
         }
         let flow_id = Uuid::try_parse(&proof.flow_id).map_err(|_| FinishError::InvalidCode)?;
+        self.possession = self.read_possession()?;
         let device = parse_device_secret(proof.device_secret.as_deref());
         let attempt = self.attempt(device.as_ref(), proof);
         let secret = self.look(flow_id, proof, &attempt).await?;
+        self.claim_possession(secret.flow()).await?;
         // Before the code is used: tokens may need the first RS256 key.
         self.app.keys.until_complete().await;
         let tx = self.app.db.begin().await?;
@@ -310,10 +339,29 @@ impl<'a> LoginFinisher<'a> {
         }
         tx.commit().await?;
         let tokens = issued.map(Tokens::from).ok_or(FinishError::InvalidCode)?;
-        Ok(Tokens {
+        let tokens = Tokens {
             device_secret: Some(signed_in.device.to_text()),
             ..tokens
-        })
+        };
+        let next_nonce = self.possession.as_ref().and_then(CheckedProof::next_nonce);
+        Ok((tokens, next_nonce.map(str::to_owned)))
+    }
+
+    /// Reads the proof of possession of the request, if it shows one.
+    fn read_possession(&self) -> Result<Option<CheckedProof>, PossessionError> {
+        let target = ProofTarget {
+            path: self.path,
+            token: None,
+        };
+        Ok(dpop::read(self.app, &self.config, self.request, target)?)
+    }
+
+    /// Claims that proof, now that the caller holds the flow.
+    async fn claim_possession(&self, flow: &Flow) -> Result<(), PossessionError> {
+        let client_id = flow.client_id.as_deref();
+        let client = client_id.and_then(|id| first_party::find_app(&self.config, id));
+        let proof = self.possession.as_ref();
+        app_api::claim_proof(self.app, client, proof, &self.caller).await
     }
 
     fn attempt<'b>(&'b self, device: Option<&'b Plain>, proof: &LoginProof) -> ConsumeAttempt<'b> {
@@ -372,6 +420,7 @@ impl<'a> LoginFinisher<'a> {
             user: &signed_in.user,
             scope: &proof.scope,
             nonce: proof.nonce.as_deref(),
+            jkt: self.possession.as_ref().map(CheckedProof::jkt),
         };
         let issued = self.issuer.issue(tx, issuance, &self.caller).await?;
         Ok(Some(issued))

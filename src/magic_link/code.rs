@@ -61,7 +61,7 @@ fn digit_value(c: char) -> Option<u32> {
 /// A code that was entered where its flow began.
 #[derive(Debug)]
 pub struct EnteredCode {
-    flow: Flow,
+    pub(super) flow: Flow,
     code: String,
 }
 

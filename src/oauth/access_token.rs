@@ -55,6 +55,10 @@ pub(crate) enum InactiveToken {
     /// Its grant is another client's or user's.
     OtherGrant,
     GrantEnded(GrantEnd),
+    /// It is bound to a key, and came as a bearer token.
+    Bound,
+    /// It is bound to no key, and came with the scheme that demands one.
+    Unbound,
 }
 
 impl InactiveToken {
@@ -75,6 +79,8 @@ impl InactiveToken {
             Self::GrantUnknown => "grant_unknown",
             Self::OtherGrant => "other_grant",
             Self::GrantEnded(end) => end.as_str(),
+            Self::Bound => "token_bound",
+            Self::Unbound => "token_unbound",
         }
     }
 }

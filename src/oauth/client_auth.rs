@@ -20,6 +20,7 @@ use crate::{
     audit::{Event, Kind as AuditKind},
     client,
     config::{Client, ClientAuth, GrantType, Reloadable},
+    dpop::CheckedProof,
     key::ForeignToken,
     limit,
     secret::{Hash, Text},
@@ -51,6 +52,8 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) client: &'a Client,
     pub(crate) params: &'a Params,
     pub(crate) caller: &'a Caller,
+    /// The proof of possession that the request shows, where the endpoint reads one.
+    pub(crate) proof: Option<&'a CheckedProof>,
 }
 
 impl TokenRequest<'_> {
@@ -166,6 +169,7 @@ pub(crate) async fn authenticate_client<'a>(
         client,
         params,
         caller,
+        proof: None,
     })
 }
 

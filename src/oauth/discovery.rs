@@ -19,6 +19,7 @@ use crate::{
     app::App,
     client,
     config::{Reloadable, jwks::SIG_ALGS},
+    key::PROOF_ALGS,
     secret::Hash,
 };
 
@@ -85,6 +86,8 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
         // RFC 9126 §5.
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
         "require_pushed_authorization_requests": false,
+        // RFC 9449 §5.1.
+        "dpop_signing_alg_values_supported": PROOF_ALGS,
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],

@@ -12,6 +12,7 @@ use poem::{
 };
 
 use crate::{
+    dpop::DpopError,
     error::InfraError,
     web::{
         caller::Caller,
@@ -20,6 +21,14 @@ use crate::{
         reason::RefusalReason,
     },
 };
+
+/// What client software is shown for a proof that is wrong or was shown before.
+pub(crate) const INVALID_PROOF: &str =
+    "The DPoP proof is malformed, signed by another key, for another request, or was used before.";
+
+/// What client software is shown for a proof that is not recent.
+pub(crate) const USE_NONCE: &str =
+    "The DPoP proof needs the nonce in the header DPoP-Nonce. Send a new proof with it.";
 
 /// A registered error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +52,10 @@ pub(crate) enum ErrorCode {
     InvalidTarget,
     RequestNotSupported,
     RequestUriNotSupported,
+    /// RFC 9449 §5.
+    InvalidDpopProof,
+    /// RFC 9449 §8.
+    UseDpopNonce,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -68,6 +81,8 @@ impl ErrorCode {
             Self::InvalidTarget => "invalid_target",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
@@ -209,6 +224,9 @@ pub(crate) enum EndpointError {
         /// After this time the client may send a new one.
         wait: Duration,
     },
+    /// The proof needs this nonce (RFC 9449 §8).
+    #[error("the proof needs a nonce")]
+    UseDpopNonce(String),
     #[error(transparent)]
     Infra(#[from] InfraError),
 }
@@ -216,6 +234,20 @@ pub(crate) enum EndpointError {
 impl From<ParamError> for EndpointError {
     fn from(error: ParamError) -> Self {
         Self::Client(error.into())
+    }
+}
+
+impl From<DpopError> for EndpointError {
+    fn from(error: DpopError) -> Self {
+        match error {
+            DpopError::Invalid(reason) => {
+                let error = OauthError::new(ErrorCode::InvalidDpopProof, INVALID_PROOF);
+                Self::Client(error.with_reason(reason))
+            }
+            DpopError::UseNonce(nonce) => Self::UseDpopNonce(nonce),
+            DpopError::TooMany(wait) => Self::TooManyRequests(wait),
+            DpopError::Infra(error) => Self::Infra(error),
+        }
     }
 }
 
@@ -230,6 +262,7 @@ impl EndpointError {
         match self {
             Self::Client(error) | Self::Challenge(error) => Some(error.code),
             Self::RetryLater { .. } => Some(ErrorCode::TemporarilyUnavailable),
+            Self::UseDpopNonce(_) => Some(ErrorCode::UseDpopNonce),
             Self::TooManyFailures(_) | Self::TooManyRequests(_) | Self::Infra(_) => None,
         }
     }
@@ -265,6 +298,10 @@ impl EndpointError {
                 set_retry_after(&mut response, wait);
                 response
             }
+            Self::UseDpopNonce(nonce) => {
+                let error = OauthError::new(ErrorCode::UseDpopNonce, USE_NONCE);
+                with_dpop_nonce(error.into_response(), Some(&nonce))
+            }
             Self::Infra(error) => {
                 caller.log_line.always_write();
                 error.log(&caller.request_id);
@@ -274,7 +311,19 @@ impl EndpointError {
     }
 }
 
-fn too_many(description: &'static str, wait: Duration) -> Response {
+/// Adds the nonce that the client's next proof shows, if there is one (RFC 9449 §8).
+#[must_use]
+pub(crate) fn with_dpop_nonce(mut response: Response, nonce: Option<&str>) -> Response {
+    // Characters of base64url, so it is always a header value.
+    if let Some(Ok(value)) = nonce.map(HeaderValue::try_from) {
+        response.headers_mut().insert("dpop-nonce", value);
+    }
+    response
+}
+
+/// Returns the 429 of an endpoint that client software calls.
+#[must_use]
+pub(crate) fn too_many(description: &'static str, wait: Duration) -> Response {
     let body = serde_json::json!({
         "error": ErrorCode::TemporarilyUnavailable.name(),
         "error_description": description,

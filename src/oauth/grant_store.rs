@@ -170,20 +170,22 @@ pub(crate) async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError>
 
 /// The next refresh token of a family, as the row stores it.
 #[derive(Debug)]
-pub(crate) struct Rotation {
+pub(crate) struct Rotation<'a> {
     /// The hash of the token's secret.
     pub(crate) hash: Vec<u8>,
     /// The token's secret, sealed.
     pub(crate) successor: Vec<u8>,
     /// When the token expires unless it is used.
     pub(crate) idle_until: Time,
+    /// The key to which the grant is bound from now on; none leaves it as it is.
+    pub(crate) jkt: Option<&'a str>,
 }
 
 /// Stores the next refresh token of a family. Returns `false` if the current one is no longer
 /// `grant`'s.
-pub(crate) async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, InfraError> {
+pub(crate) async fn rotate(tx: &Tx, grant: &Grant, next: Rotation<'_>) -> Result<bool, InfraError> {
     let gc_day = gc_day(next.idle_until.min(grant.expires_at));
-    let updated = row::Entity::update_many()
+    let mut update = row::Entity::update_many()
         .col_expr(
             row::Column::Generation,
             Expr::value(grant.generation.saturating_add(1)),
@@ -199,9 +201,11 @@ pub(crate) async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<boo
         .col_expr(row::Column::GcDay, Expr::value(gc_day))
         .filter(row::Column::Id.eq(grant.id))
         .filter(row::Column::Generation.eq(grant.generation))
-        .filter(row::Column::RevokedAt.is_null())
-        .exec(tx.conn())
-        .await?;
+        .filter(row::Column::RevokedAt.is_null());
+    if let Some(jkt) = next.jkt {
+        update = update.col_expr(row::Column::DpopJkt, Expr::value(jkt));
+    }
+    let updated = update.exec(tx.conn()).await?;
     Ok(updated.rows_affected == 1)
 }
 

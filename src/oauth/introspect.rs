@@ -11,6 +11,7 @@ use super::{
     error::{EndpointError, json_response},
     grant_check::holder_if_live,
     grant_store,
+    possession::token_type,
     refresh_token::{FamilyPosition, RefreshToken},
     revoke::{KNOWN, MAX_TOKEN},
     scope,
@@ -19,7 +20,7 @@ use crate::{
     app::App,
     config::GrantType,
     error::InfraError,
-    user,
+    key, user,
     web::{caller::Caller, params::Params},
 };
 
@@ -87,7 +88,8 @@ async fn introspect_access_token(
         members.insert("roles".to_owned(), roles.into());
     }
     members.insert("active".to_owned(), true.into());
-    members.insert("token_type".to_owned(), "Bearer".into());
+    let is_bound = key::bound_key(&members).is_some();
+    members.insert("token_type".to_owned(), token_type(is_bound).into());
     Ok(Some(with_scope(members, scope)))
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     grant_check::SignIn,
     grant_store::{Grant, gc_day},
+    possession::{Confirmation, token_type},
     refresh_token::RefreshToken,
     resource, scope,
     user_claims::{self, ClaimFilter, UserClaims},
@@ -38,7 +39,7 @@ const JTI: &[u8] = b"jti";
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenResponse {
     pub(crate) access_token: String,
-    /// Always `Bearer`.
+    /// `Bearer`, or `DPoP` for an access token that is bound to a key.
     pub(crate) token_type: &'static str,
     /// The lifetime of the access token in seconds.
     pub(crate) expires_in: u64,
@@ -62,6 +63,9 @@ pub(crate) struct AccessTokenClaims<'a> {
     pub(crate) jti: String,
     pub(crate) client_id: &'a str,
     pub(crate) scope: &'a str,
+    /// None for a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cnf: Option<Confirmation<'a>>,
     /// None if the client acts for itself.
     #[serde(flatten)]
     pub(crate) sign_in: Option<SignInClaims<'a>>,
@@ -117,6 +121,8 @@ pub(crate) struct NewGrant<'a> {
     pub(crate) resources: Option<&'a str>,
     /// What the request named in the parameter `claims`.
     pub(crate) claims: &'a str,
+    /// The thumbprint of the key that the request proves.
+    pub(crate) jkt: Option<&'a str>,
 }
 
 /// Returns the row of a new grant, and its first refresh token where the client may refresh.
@@ -168,6 +174,7 @@ pub(crate) fn new_grant(
         rotated_at: None,
         idle_until,
         claims: new.claims.to_owned(),
+        dpop_jkt: new.jkt.map(str::to_owned),
         gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
     };
     (
@@ -188,6 +195,8 @@ pub(crate) struct TokenSubject<'a> {
     pub(crate) audience: &'a str,
     /// The nonce of the authorization request.
     pub(crate) nonce: Option<&'a str>,
+    /// The thumbprint of the key that the request proves.
+    pub(crate) jkt: Option<&'a str>,
 }
 
 /// Signs the access token and the ID token of a grant. The caller adds the refresh token.
@@ -217,7 +226,7 @@ pub(crate) async fn issue_tokens(
     };
     Ok(TokenResponse {
         access_token,
-        token_type: "Bearer",
+        token_type: token_type(subject.jkt.is_some()),
         expires_in: terms.seconds,
         id_token,
         refresh_token: None,
@@ -241,6 +250,7 @@ fn sign_access_token(
         jti: seal_jti(&app.macs.jti, grant.id),
         client_id: &subject.client.client_id,
         scope: subject.scope,
+        cnf: Confirmation::of(subject.jkt),
         sign_in: Some(SignInClaims {
             auth_time: grant.auth_time.seconds(),
             acr: &grant.acr,

@@ -49,6 +49,7 @@ impl IssueTokens for Issuer {
                 scope: &scope,
                 resources: None,
                 claims: "",
+                jkt: issuance.jkt,
             };
             let (grant, refresh_token) = new_grant(&self.app, &config, new, tx.now);
             let event = Event::new(Kind::TokenIssued)
@@ -65,10 +66,12 @@ impl IssueTokens for Issuer {
                 scope: &scope,
                 audience: config.resources.spelled(&client.audience),
                 nonce,
+                jkt: issuance.jkt,
             };
             let tokens = issue_tokens(&self.app, &config, tx, &subject).await?;
             Ok(IssuedTokens {
                 access_token: tokens.access_token,
+                token_type: tokens.token_type,
                 expires_in: tokens.expires_in,
                 id_token: tokens.id_token,
                 refresh_token,

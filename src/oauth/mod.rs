@@ -7,6 +7,7 @@
 
 pub(crate) mod access_token;
 pub(crate) mod authorize;
+pub(crate) mod bearer;
 pub(crate) mod claims_request;
 pub(crate) mod client_auth;
 pub(crate) mod connected;
@@ -20,6 +21,7 @@ pub(crate) mod introspect;
 pub mod issue;
 pub mod issuer;
 pub(crate) mod par;
+pub(crate) mod possession;
 pub(crate) mod posted_request;
 pub(crate) mod refresh_token;
 pub(crate) mod resource;

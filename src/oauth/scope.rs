@@ -9,7 +9,7 @@
 use super::error::{ErrorCode, OauthError};
 use crate::{
     client::resource::{Requester, may_request},
-    config::{ADMIN_SCOPE, Client, RefreshTokens, Reloadable},
+    config::{ADMIN_SCOPE, Client, RefreshTokens, Reloadable, Resource},
 };
 
 /// Refresh tokens that outlive the session (OIDC Core §11).
@@ -41,12 +41,21 @@ pub(crate) fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> V
     kept
 }
 
+/// Returns whether a client may have a scope of an API: all of them need no entry in the client, but one
+/// that lists some of them has these alone (RS-2).
+fn may_have_of(config: &Reloadable, client: &Client, owner: &Resource, name: &str) -> bool {
+    let is_of_owner = |scope: &String| owner.scopes.contains_key(scope);
+    let is_limited = client.scopes.iter().any(is_of_owner);
+    let may_have = !is_limited || is_registered(client, name);
+    may_have && may_request(config, Requester::Registered(client), owner)
+}
+
 /// Returns whether tokens of a client for one of these audiences may carry a scope (RS-2, RS-3, RS-6).
 /// The audiences are separated by spaces; none means all that the client may request.
 fn may_carry(config: &Reloadable, client: &Client, audiences: Option<&str>, name: &str) -> bool {
     let owner = config.resources.of_scope(name);
     let may_have = match owner {
-        Some(owner) => may_request(config, Requester::Registered(client), owner),
+        Some(owner) => may_have_of(config, client, owner, name),
         None => is_registered(client, name),
     };
     let is_for = |audience: &str| match (owner, config.resources.find(audience)) {

@@ -305,6 +305,7 @@ impl TestApp {
             client_id: client.to_owned(),
             redirect_uri: "https://app.example/cb".to_owned(),
             code_challenge: verifier.map(challenge_of),
+            dpop_jkt: None,
         };
         let secret = CodeSecret::generate(&self.app.macs.authorization_code, &binding);
         let code = AuthorizationCode {
@@ -349,6 +350,17 @@ impl TestApp {
         basic: Option<(&str, &str)>,
         form: &[(&str, &str)],
     ) -> TestResponse {
+        self.post_proving(path, basic, form, &[]).await
+    }
+
+    /// The same with DPoP proofs, each in a header of its own.
+    pub(super) async fn post_proving(
+        &self,
+        path: &str,
+        basic: Option<(&str, &str)>,
+        form: &[(&str, &str)],
+        proofs: &[&str],
+    ) -> TestResponse {
         let mut request = form_request(path, form);
         if let Some((id, secret)) = basic {
             let encode =
@@ -358,6 +370,10 @@ impl TestApp {
                 header::AUTHORIZATION,
                 format!("Basic {credentials}").parse().unwrap(),
             );
+        }
+        for proof in proofs {
+            let headers = request.headers_mut();
+            headers.append("dpop", proof.parse().unwrap());
         }
         self.send(request).await
     }

@@ -21,6 +21,8 @@ pub enum Payer {
     Network(IpAddr),
     /// The user who is signed in: strangers on the same network take nothing from this user.
     User(Uuid),
+    /// A session, where its user is not known yet.
+    Session(Uuid),
     /// A client that has authenticated, by the hash of its identifier.
     Client(Hash),
 }
@@ -49,6 +51,7 @@ pub(super) fn groups_of(payer: Payer, mac: &Mac) -> Groups {
     };
     match payer {
         Payer::User(id) => Arc::new([group(b"user", id.as_bytes(), 1)]),
+        Payer::Session(id) => Arc::new([group(b"session", id.as_bytes(), 1)]),
         // All users of a client together must not weigh as one network of an attacker.
         Payer::Client(id) => Arc::new([group(b"client", id.as_bytes(), CLIENT_SHARE)]),
         Payer::Network(address) => Network::of(address)

@@ -62,9 +62,9 @@ const node = (file) => ({ language: 'Node', file: `node/${file}` });
 const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
 const rust = (file) => ({ language: 'Rust', file });
-// A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs no person to
-// verify.
-const documented = { algs: ['ES256'], offline: true, path: true };
+// Files out of a document, as they stand there: they take the algorithm of API tokens alone, verify proofs of
+// possession, and need no person to verify.
+const documented = { algs: ['ES256'], offline: true, path: true, proofs: true };
 const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery

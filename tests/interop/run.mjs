@@ -8,6 +8,7 @@ import { claims, forgeries, header } from './forge.mjs';
 import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
+import { api, proofCases } from './proofs.mjs';
 import { programs } from './programs/all.mjs';
 import { otherClients, World } from './programs/world.mjs';
 import { certificate, configuration, faketime, proxy, start, takes } from './service.mjs';
@@ -100,7 +101,7 @@ class Run {
   env(id) {
     return {
       ...this.trusting(), ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
-      DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
+      DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, API_URL: api, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
       ...settingsFor({ ...clients, ...confidential }[id]),
     };
   }
@@ -163,9 +164,24 @@ class Run {
       assert.ok(accepted, `refused a token while Entree was away: ${words}`);
       said.did.push('verified with Entree away');
     }
+    if (library.proofs) said.did.push(await this.proofs(verdict));
     await program.end();
     said.did.push(`${good.length} tokens accepted`, `${Object.keys(bad).length} bad ones refused`);
     return said;
+  }
+
+  // Every good proof of possession is accepted once, and every other one refused (PP-11).
+  async proofs(verdict) {
+    const { good, bad } = proofCases();
+    for (const [what, ask] of Object.entries(good)) {
+      const { accepted, words } = await verdict(JSON.stringify(ask));
+      assert.ok(accepted, `refused a good proof, ${what}: ${words}`);
+    }
+    for (const [what, ask] of Object.entries(bad)) {
+      const { accepted } = await verdict(JSON.stringify(ask));
+      assert.ok(!accepted, `accepted a bad proof: ${what}`);
+    }
+    return `${Object.keys(good).length} proofs accepted, ${Object.keys(bad).length} refused`;
   }
 
   // A program as its recipe in docs/clients.md sets it up.

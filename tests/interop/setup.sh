@@ -73,7 +73,8 @@ if command -v javac >/dev/null && command -v mvn >/dev/null; then
       -DoutputDirectory="$tools/spring/lib" >"$tools/mvn.log" 2>&1 && cp "$lock" "$tools/spring/.entree-lock" || tail -n 5 "$tools/mvn.log"
   fi
   mkdir -p "$tools/java/classes"
-  javac -d "$tools/java/classes" -cp "$tools/java/lib/*" "$tools/document/Verifier.java" tests/interop/java/Main.java \
+  javac -d "$tools/java/classes" -cp "$tools/java/lib/*" "$tools/document/Verifier.java" "$tools/document/Proofs.java" \
+    tests/interop/java/Main.java \
     >"$tools/javac.log" 2>&1 || {
     rm -f "$tools/java/classes/Main.class"
     tail -n 5 "$tools/javac.log"
@@ -83,7 +84,9 @@ fi
 PATH=$PATH:/usr/local/go/bin
 if command -v go >/dev/null; then
   mkdir -p "$tools/go"
-  printf '{"Replace":{"%s":"%s"}}' "$PWD/tests/interop/go/document/verify.go" "$tools/document/verify.go" >"$tools/overlay.json"
+  beside=$PWD/tests/interop/go/document
+  printf '{"Replace":{"%s":"%s","%s":"%s"}}' "$beside/verify.go" "$tools/document/verify.go" \
+    "$beside/proof.go" "$tools/document/proof.go" >"$tools/overlay.json"
   flags=-mod=readonly
   if may_install; then (cd tests/interop/go && retry go mod download) >"$tools/go.log" 2>&1; else export GOPROXY=off; fi
   (cd tests/interop/go && go build "$flags" -overlay "$tools/overlay.json" -o "$tools/go/" ./client ./verifier ./document) \

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use entree::config::Config;
 use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use testkit::page::Page;
+use testkit::{
+    dpop::{self, Prover},
+    page::Page,
+};
 
 use crate::{
     federation::ProviderFixture,
@@ -17,7 +20,7 @@ use crate::{
         Attempt, get, leads_to_client, parameter, settle, sign_in_from, signed_in, token, verified,
         with_clients,
     },
-    test_app::{Browser, PUBLIC, TestApp, flow_of},
+    test_app::{Browser, PUBLIC, TestApp, encoded, flow_of},
 };
 
 const ISSUER: &str = "https://id.test/auth";
@@ -48,6 +51,7 @@ on_both!(at_auth =>
     ob_6_a_foreign_client_gets_consent_and_loses_access,
     ob_6_a_provider_leads_back_below_the_path,
     ob_6_apps_use_the_api_below_the_path,
+    pp_2_a_proof_names_the_address_below_the_path,
     ob_6_the_metadata_are_at_both_places,
     ob_6_nothing_is_outside_of_the_path,
     ob_6_two_services_on_one_host_share_neither_cookies_nor_forms,
@@ -255,6 +259,39 @@ async fn ob_6_apps_use_the_api_below_the_path(test_app: TestApp) {
         wrong.header("content-type"),
         Some("application/problem+json")
     );
+}
+
+async fn pp_2_a_proof_names_the_address_below_the_path(test_app: TestApp) {
+    let (prover, attempt) = (Prover::new(), Attempt::new());
+    let begun = test_app.app.clock().now();
+    test_app.app.tickets.keep_epoch(begun).await.unwrap();
+    test_app.pass(61);
+    let now = test_app.app.clock().now().seconds();
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let fields: Vec<_> = attempt
+        .exchange(&attempt.code(&mut browser).await)
+        .into_iter()
+        .collect();
+    let exchange = async |htu: &str| {
+        let proof = prover.proof(&dpop::claims("POST", htu, now));
+        let request = browser
+            .request(Method::POST, "/oauth2/token")
+            .header("dpop", proof)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(encoded(&fields));
+        test_app.call(request).await
+    };
+    for htu in [
+        format!("{PUBLIC}/oauth2/token"),
+        format!("{PUBLIC}/auth2/oauth2/token"),
+        format!("{ISSUER}/auth/oauth2/token"),
+    ] {
+        let refused = exchange(&htu).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{htu}");
+        assert!(refused.body.contains("invalid_dpop_proof"), "{htu}");
+    }
+    let tokens = exchange(&format!("{ISSUER}/oauth2/token")).await;
+    assert_eq!(tokens.status, StatusCode::OK, "{}", tokens.body);
 }
 
 /// RFC 8414 §3.1 inserts the path of the issuer; OpenID Connect Discovery §4 appends to it.

@@ -20,16 +20,17 @@ use poem::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use testkit::dpop::{self, Prover};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     oauth::{
         Attempt, leads_to_client,
         par::{push, visit},
-        signed_in, token, with_clients,
+        signed_in, token, token_request, with_clients,
     },
     tap::Tap,
-    test_app::{Browser, TestApp, encoded},
+    test_app::{Browser, PUBLIC, TestApp, encoded},
 };
 
 /// The secret of the confidential client.
@@ -407,6 +408,7 @@ async fn measure_tokens(
         })
         .await;
     costs.insert("userinfo", cost);
+    measure_bound_userinfo(stage, browser, listed, costs).await;
     let own = [("client_id", "software"), ("client_secret", SECRET)];
     let introspection = [own[0], own[1], ("token", access_token)];
     let client_credentials = [own[0], own[1], ("grant_type", "client_credentials")];
@@ -422,6 +424,47 @@ async fn measure_tokens(
             .await;
         costs.insert(step, cost);
     }
+}
+
+/// Userinfo with a token that is bound to a key, and a new proof each time.
+async fn measure_bound_userinfo(
+    stage: &Stage,
+    browser: &mut Browser<'_>,
+    listed: &impl Fn(&str) -> Option<Cost>,
+    costs: &mut Costs,
+) {
+    let (app, prover, attempt) = (&stage.app, Prover::new(), Attempt::new());
+    let now = || app.app.clock().now();
+    app.app.tickets.keep_epoch(now()).await.unwrap();
+    // Proofs without a nonce pass a minute after the data of the ticket store began.
+    app.pass(61);
+    let fields: Vec<_> = attempt
+        .exchange(&attempt.code(browser).await)
+        .into_iter()
+        .collect();
+    let claims = dpop::claims("POST", &format!("{PUBLIC}/oauth2/token"), now().seconds());
+    let mut request = token_request(encoded(&fields));
+    let proof = prover.proof(&claims).parse().unwrap();
+    request.headers_mut().insert("dpop", proof);
+    let answer = app.call(request).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let tokens: Value = serde_json::from_str(&answer.body).unwrap();
+    let token = tokens["access_token"].as_str().unwrap();
+    let url = format!("{PUBLIC}/oauth2/userinfo");
+    let cost = stage
+        .measure(listed("userinfo_bound"), async || {
+            let claims = dpop::claims_with_token("GET", &url, now().seconds(), token);
+            let request = Request::builder()
+                .uri_str("/oauth2/userinfo")
+                .header(header::HOST, "id.test")
+                .header(header::AUTHORIZATION, format!("DPoP {token}"))
+                .header("dpop", prover.proof(&claims));
+            let (answer, cost, seen) = stage.cost(app.call(request.finish())).await;
+            assert!(answer.body.contains("@example.com"), "{}", answer.body);
+            (cost, seen)
+        })
+        .await;
+    costs.insert("userinfo_bound", cost);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

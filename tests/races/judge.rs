@@ -162,6 +162,22 @@ pub(crate) fn one_code(pushes: &[Visits], answered: usize, width: usize) -> Resu
     verdict(pushes.len(), wrong)
 }
 
+/// Of `width` uses of one proof exactly one passes, and all others are refused for the proof (PP-5).
+pub(crate) fn one_passes(proofs: &[Vec<(u16, String)>], width: usize) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (number, uses) in proofs.iter().enumerate() {
+        let passed = uses.iter().filter(|(status, _)| *status == 200).count();
+        let is_refusal =
+            |(status, error): &&(u16, String)| *status == 400 && error == "invalid_dpop_proof";
+        let refused = uses.iter().filter(is_refusal).count();
+        if (passed, refused) != (1, width - 1) {
+            let statuses = Round::of(uses.iter().map(|(status, _)| *status), 0).answers;
+            wrong.push(format!("proof {number}: {statuses:?}, {refused} refused"));
+        }
+    }
+    verdict(proofs.len(), wrong)
+}
+
 fn verdict(judged: usize, wrong: Vec<String>) -> Result<(), String> {
     match (judged, wrong.as_slice()) {
         (0, _) => Err("no round was run".to_owned()),

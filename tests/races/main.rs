@@ -1,4 +1,4 @@
-//! B6, TK-6, RF-6 to RF-8, R-11, PU-6: single use, raced against the built binary: two instances on
+//! B6, TK-6, RF-6 to RF-8, R-11, PU-6, PP-5: single use, raced against the built binary: two instances on
 //! PostgreSQL and Redis, and one instance on the embedded default for sign-in.
 //!
 //! Many requests use one secret at the same moment: they wait at a barrier ([`race`]) and leave
@@ -23,6 +23,7 @@
 mod clients;
 mod judge;
 mod planted;
+mod proof;
 mod pushed;
 #[allow(dead_code, reason = "shared with the request tests")]
 #[path = "../it/service.rs"]

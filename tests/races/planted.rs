@@ -8,7 +8,8 @@ use std::sync::{
 use crate::{
     EXCHANGES, WIDTH,
     judge::{
-        Family, Replay, Round, Visits, late_replay_revokes, one_code, one_winner, same_successor,
+        Family, Replay, Round, Visits, late_replay_revokes, one_code, one_passes, one_winner,
+        same_successor,
     },
     race,
 };
@@ -344,6 +345,65 @@ async fn a_second_code_for_one_push_is_seen() {
     );
     assert!(
         one_code(&[], 1, EXCHANGES).is_err(),
+        "nothing proves nothing"
+    );
+}
+
+/// A store that takes a proof once: `guarded` by one step, else it reads and then writes.
+async fn show_proof(guarded: bool) -> Vec<(u16, String)> {
+    let shown = Arc::new(AtomicBool::new(false));
+    let raced = race(EXCHANGES, |_| {
+        let shown = Arc::clone(&shown);
+        async move {
+            let is_new = if guarded {
+                !shown.swap(true, Ordering::SeqCst)
+            } else {
+                let is_new = !shown.load(Ordering::SeqCst);
+                pause().await;
+                shown.store(true, Ordering::SeqCst);
+                is_new
+            };
+            if is_new {
+                (200, String::new())
+            } else {
+                (400, "invalid_dpop_proof".to_owned())
+            }
+        }
+    })
+    .await;
+    raced.results
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_that_passes_twice_is_seen() {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        good.push(show_proof(true).await);
+        bad.push(show_proof(false).await);
+    }
+    assert_eq!(one_passes(&good, EXCHANGES), Ok(()));
+    assert!(one_passes(&bad, EXCHANGES).is_err(), "{bad:?}");
+    let refused = (400, "invalid_dpop_proof".to_owned());
+    let with = |first: &[(u16, String)]| {
+        let mut uses = vec![refused.clone(); EXCHANGES - first.len()];
+        uses.extend_from_slice(first);
+        one_passes(&[uses], EXCHANGES)
+    };
+    let passed = (200, String::new());
+    assert_eq!(with(std::slice::from_ref(&passed)), Ok(()));
+    for (wrong, why) in [
+        (vec![], "none passes"),
+        (vec![passed.clone(), passed.clone()], "two pass"),
+        (vec![passed.clone(), (503, String::new())], "an outage"),
+        (
+            vec![passed.clone(), (400, "use_dpop_nonce".to_owned())],
+            "another error",
+        ),
+    ] {
+        assert!(with(&wrong).is_err(), "{why}");
+    }
+    assert!(
+        one_passes(&[], EXCHANGES).is_err(),
         "nothing proves nothing"
     );
 }

@@ -2,8 +2,9 @@
 //!
 //! | lack | answer | what helps |
 //! |---|---|---|
-//! | no token | 401, `Bearer` without an error (RFC 6750 §3.1) | signing in |
-//! | a bad one | 401, `invalid_token` | refreshing, signing in |
+//! | no token | 401, `Bearer` and `DPoP` without an error (RFC 6750 §3.1, RFC 9449 §7.1) | signing in |
+//! | a bad one, or a bound one as `Bearer` | 401, `invalid_token` | refreshing, signing in |
+//! | a proof for a bound token | 401, `invalid_dpop_proof` | a new proof |
 //! | a scope | 403, `insufficient_scope` | asking for a token with it |
 //! | a role | 403 without a challenge, `missing_role` in the body | nothing the client can do |
 //! | a recent sign-in | 401, `insufficient_user_authentication` with `max_age` (RFC 9470 §3) | an authorization request with that `max_age` |
@@ -13,12 +14,13 @@
 use lessons_api::{
     demand::{Demand, Denied},
     keys::NoKey,
+    proof::{self, Expected, ProofError, Proofs},
     resource::ProtectedResource,
     verify::{Caller, Refused, Verifier},
 };
 use poem::{
     Request, Response,
-    http::{StatusCode, header},
+    http::{StatusCode, header, header::HeaderValue},
 };
 use serde_json::json;
 
@@ -28,21 +30,51 @@ use serde_json::json;
 /// Returns the refusal to send to any other caller.
 pub(crate) async fn admit(
     request: &Request,
-    verifier: &Verifier,
-    resource: &ProtectedResource,
+    guard: &Guard,
     demand: &Demand,
 ) -> Result<Caller, Response> {
     let challenge = Challenge {
-        resource,
+        resource: &guard.resource,
         scope: demand.scope,
     };
-    let token = bearer(request).map_err(|(status, words)| challenge.answer(status, words))?;
+    let shown = credentials(request);
+    let (scheme, token) = shown.map_err(|(status, error)| challenge.bearer(status, error))?;
     let now = lessons_api::now();
-    let verified = verifier.verify(token, now).await;
-    let caller = verified.map_err(|why| refused(why, challenge))?;
+    let caller = match scheme {
+        Scheme::Bearer => guard.verifier.verify(token, now).await,
+        Scheme::Dpop => {
+            let verified = guard.verifier.verify_bound(token, now).await;
+            let (caller, jkt) = verified.map_err(|why| refused(why, challenge))?;
+            let expected = Expected {
+                method: request.method().as_str(),
+                path: request.original_uri().path(),
+                token,
+                jkt: &jkt,
+            };
+            let proven = guard.proofs.check(&proofs_of(request), &expected, now);
+            proven.map_err(|why| unproven(why, challenge))?;
+            Ok(caller)
+        }
+    };
+    let caller = caller.map_err(|why| refused(why, challenge))?;
     let checked = demand.check(&caller, now);
     checked.map_err(|why| denied(why, challenge))?;
     Ok(caller)
+}
+
+/// The proofs that a request shows, one for each header.
+fn proofs_of(request: &Request) -> Vec<&str> {
+    let headers = request.headers().get_all("dpop").iter();
+    headers
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect()
+}
+
+/// What judges the requests of every route.
+pub(crate) struct Guard {
+    pub(crate) verifier: Verifier,
+    pub(crate) proofs: Proofs,
+    pub(crate) resource: ProtectedResource,
 }
 
 /// What each challenge of a route says, whatever is wrong.
@@ -54,8 +86,20 @@ struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// The answer with a challenge. `error` is what is wrong, as the parameters of RFC 6750 §3; empty if nothing is.
-    fn answer(self, status: StatusCode, error: &str) -> Response {
+    /// The answer with a challenge for each scheme that helps. `error` is what is wrong, as the parameters of RFC 6750
+    /// §3; empty if nothing is.
+    fn bearer(self, status: StatusCode, error: &str) -> Response {
+        let mut answer = self.answer(status, "Bearer", error);
+        if status == StatusCode::UNAUTHORIZED {
+            let dpop = HeaderValue::from_static(proof::CHALLENGE);
+            answer.headers_mut().append(header::WWW_AUTHENTICATE, dpop);
+        }
+        answer
+    }
+
+    /// The answer with a challenge of one scheme.
+    fn answer(self, status: StatusCode, scheme: &str, error: &str) -> Response {
+        let separator = if scheme.contains(' ') { ", " } else { " " };
         let scope = self.scope.map(|scope| format!(r#"scope="{scope}""#));
         let metadata = format!(r#"resource_metadata="{}""#, self.resource.url());
         let error = (!error.is_empty()).then(|| error.to_owned());
@@ -63,18 +107,24 @@ impl Challenge<'_> {
             .into_iter()
             .flatten()
             .collect();
+        let words = format!("{scheme}{separator}{}", parameters.join(", "));
         Response::builder()
             .status(status)
-            .header(
-                header::WWW_AUTHENTICATE,
-                format!("Bearer {}", parameters.join(", ")),
-            )
+            .header(header::WWW_AUTHENTICATE, words)
             .finish()
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
-fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
+/// How a token is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or what to
+/// answer a request without one.
+fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
     let Some(value) = headers.next() else {
@@ -85,13 +135,31 @@ fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
         .ok()
         .and_then(|value| value.split_once(' '))
         .and_then(|(scheme, token)| {
+            let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+            let scheme = match (is("bearer"), is("dpop")) {
+                (true, _) => Scheme::Bearer,
+                (_, true) => Scheme::Dpop,
+                _ => return None,
+            };
             let token = token.trim();
-            (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+            (!token.is_empty()).then_some((scheme, token))
         });
     match (token, headers.next()) {
         (Some(token), None) => Ok(token),
         _ => Err((StatusCode::BAD_REQUEST, r#"error="invalid_request""#)),
     }
+}
+
+fn unproven(why: ProofError, challenge: Challenge<'_>) -> Response {
+    tracing::info!(%why, "proof refused");
+    if why == ProofError::Full {
+        return Response::builder()
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header(header::RETRY_AFTER, "5")
+            .finish();
+    }
+    let error = format!(r#"error="invalid_dpop_proof", error_description="{why}""#);
+    challenge.answer(StatusCode::UNAUTHORIZED, proof::CHALLENGE, &error)
 }
 
 fn refused(why: Refused, challenge: Challenge<'_>) -> Response {
@@ -103,7 +171,7 @@ fn refused(why: Refused, challenge: Challenge<'_>) -> Response {
     }
     tracing::info!(%why, "token refused");
     let error = format!(r#"error="invalid_token", error_description="{why}""#);
-    challenge.answer(StatusCode::UNAUTHORIZED, &error)
+    challenge.bearer(StatusCode::UNAUTHORIZED, &error)
 }
 
 fn denied(why: Denied, challenge: Challenge<'_>) -> Response {
@@ -111,13 +179,13 @@ fn denied(why: Denied, challenge: Challenge<'_>) -> Response {
     match why {
         Denied::Scope(_) => {
             let error = format!(r#"error="insufficient_scope", error_description="{why}""#);
-            challenge.answer(StatusCode::FORBIDDEN, &error)
+            challenge.bearer(StatusCode::FORBIDDEN, &error)
         }
         Denied::Stale { max_age } => {
             let error = "insufficient_user_authentication";
             let words =
                 format!(r#"error="{error}", error_description="{why}", max_age="{max_age}""#);
-            challenge.answer(StatusCode::UNAUTHORIZED, &words)
+            challenge.answer(StatusCode::UNAUTHORIZED, "Bearer", &words)
         }
         // A challenge would have the client ask for a token that it cannot get.
         Denied::Role(role) => {
@@ -181,6 +249,38 @@ mod tests {
             (&body["code"], &body["role"]),
             (&json!("missing_role"), &json!("coach"))
         );
+    }
+
+    #[test]
+    fn pp_11_a_bad_proof_is_challenged_and_a_full_set_is_not_the_callers_fault() {
+        let words = r#"DPoP algs="ES256", error="invalid_dpop_proof", error_description="used before", resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1""#;
+        let resource = resource();
+        let challenge = Challenge {
+            resource: &resource,
+            scope: None,
+        };
+        let answer = unproven(ProofError::Used, challenge);
+        assert_eq!(asks(&answer), (401, Some(words)));
+        let answer = unproven(ProofError::Full, challenge);
+        assert_eq!(
+            (asks(&answer), answer.header("retry-after")),
+            ((503, None), Some("5"))
+        );
+    }
+
+    #[test]
+    fn pp_11_each_scheme_is_read_in_any_case() {
+        for (value, expected) in [
+            ("Bearer a", Some((Scheme::Bearer, "a"))),
+            ("bEARER a", Some((Scheme::Bearer, "a"))),
+            ("DPoP a", Some((Scheme::Dpop, "a"))),
+            ("dpop  a", Some((Scheme::Dpop, "a"))),
+            ("DPoP", None),
+            ("Basic a", None),
+        ] {
+            let request = Request::builder().header("authorization", value).finish();
+            assert_eq!(credentials(&request).ok(), expected, "{value}");
+        }
     }
 
     #[test]

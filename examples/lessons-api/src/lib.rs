@@ -1,11 +1,13 @@
 //! How a resource server verifies Entree's access tokens offline: five small files to copy.
 //!
 //! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token,
-//! [`demand`] those of a route, and [`resource`] says where tokens come from. Nothing is asked of Entree per request.
+//! [`proof`] those of a proof of possession, [`demand`] those of a route, and [`resource`] says where tokens come from.
+//! Nothing is asked of Entree per request.
 
 pub mod demand;
 pub mod issuer;
 pub mod keys;
+pub mod proof;
 pub mod resource;
 pub mod verify;
 

@@ -7,7 +7,9 @@ use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
-use lessons_api::{demand::Demand, issuer::Issuer, resource::ProtectedResource, verify::Verifier};
+use lessons_api::{
+    demand::Demand, issuer::Issuer, proof::Proofs, resource::ProtectedResource, verify::Verifier,
+};
 use poem::{
     Endpoint, EndpointExt as _, Request, Response, Route, Server, get, handler,
     http::{
@@ -20,7 +22,7 @@ use poem::{
 };
 use serde_json::json;
 
-use crate::guard::admit;
+use crate::guard::{Guard, admit};
 
 /// Everything there is to configure: by flag or by environment.
 #[derive(Parser)]
@@ -37,6 +39,9 @@ struct Settings {
     /// What `aud` must say: the name of this API, which is its address, too.
     #[arg(long, env = "AUDIENCE", default_value = "http://127.0.0.1:8082")]
     audience: String,
+    /// Where clients reach this API: what their proofs of possession are for. The audience if it is not set.
+    #[arg(long, env = "PUBLIC_URL")]
+    public_url: Option<String>,
     /// The origin of pages that may call this API from a browser.
     #[arg(long, env = "WEB_ORIGIN", default_value = "http://127.0.0.1:8081")]
     web_origin: HeaderValue,
@@ -62,6 +67,8 @@ async fn main() -> anyhow::Result<()> {
     let read_scope = settings.require_scope.then_some(READ);
     let scopes = [PERSON].into_iter().chain(read_scope).collect();
     let resource = ProtectedResource::new(&settings.audience, issuer.url(), scopes)?;
+    let public_url = settings.public_url.as_deref().unwrap_or(&settings.audience);
+    let proofs = Proofs::new(public_url, lessons_api::now());
     let verifier = Verifier::new(issuer, settings.audience);
     if let Err(error) = verifier.warm_up().await {
         tracing::info!(%error, "no keys yet; the first request will ask again");
@@ -78,8 +85,11 @@ async fn main() -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "lessons-api: http://{address}")?;
     }
     let app = Arc::new(App {
-        verifier,
-        resource,
+        guard: Guard {
+            verifier,
+            proofs,
+            resource,
+        },
         read_scope,
         fresh_seconds: settings.fresh_seconds,
     });
@@ -91,8 +101,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// What the handlers share.
 struct App {
-    verifier: Verifier,
-    resource: ProtectedResource,
+    guard: Guard,
     /// The scope that the timetable demands.
     read_scope: Option<&'static str>,
     /// For how many seconds a coach's sign-in opens the register.
@@ -106,13 +115,14 @@ fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
             .allow_origin(web_origin.clone())
             .allow_method(Method::GET)
             .allow_header(header::AUTHORIZATION)
+            .allow_header("dpop")
             .expose_header(header::WWW_AUTHENTICATE)
     };
     Route::new()
         .at("/lessons", get(lessons).with(cors()))
         .at("/register", get(register).with(cors()))
         .at("/healthz", get(health))
-        .at(app.resource.path(), get(metadata))
+        .at(app.guard.resource.path(), get(metadata))
         .data(app)
 }
 
@@ -128,7 +138,7 @@ fn metadata(Data(app): Data<&Arc<App>>) -> Response {
         .header(header::CACHE_CONTROL, "public, max-age=300")
         .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
         .content_type("application/json")
-        .body(app.resource.document().to_string())
+        .body(app.guard.resource.document().to_string())
 }
 
 /// The caller's lessons.
@@ -138,7 +148,7 @@ async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
         scope: app.read_scope,
         ..Demand::default()
     };
-    match admit(request, &app.verifier, &app.resource, &demand).await {
+    match admit(request, &app.guard, &demand).await {
         Ok(caller) => answer(&json!({ "lessons": timetable::of(&caller) })),
         Err(answer) => answer,
     }
@@ -152,7 +162,7 @@ async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
         role: Some("coach"),
         max_age: Some(app.fresh_seconds),
     };
-    match admit(request, &app.verifier, &app.resource, &demand).await {
+    match admit(request, &app.guard, &demand).await {
         Ok(_) => answer(&json!({ "register": timetable::REGISTER })),
         Err(answer) => answer,
     }
@@ -184,8 +194,11 @@ mod tests {
         let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
         let aud = "http://127.0.0.1:8082";
         let app = Arc::new(App {
-            resource: ProtectedResource::new(aud, issuer.url(), vec![PERSON]).unwrap(),
-            verifier: Verifier::new(issuer, aud.to_owned()),
+            guard: Guard {
+                resource: ProtectedResource::new(aud, issuer.url(), vec![PERSON]).unwrap(),
+                proofs: Proofs::new(aud, lessons_api::now()),
+                verifier: Verifier::new(issuer, aud.to_owned()),
+            },
             read_scope,
             fresh_seconds: 300,
         });
@@ -215,6 +228,9 @@ mod tests {
             (answer.status(), asks(&answer)),
             (StatusCode::UNAUTHORIZED, with_metadata("").as_str())
         );
+        let all = answer.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        let all: Vec<&HeaderValue> = all.collect();
+        assert_eq!(all, [&*with_metadata(""), r#"DPoP algs="ES256""#]);
     }
 
     #[tokio::test]

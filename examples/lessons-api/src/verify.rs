@@ -76,6 +76,9 @@ pub enum Refused {
     /// Bound to a key of the client (RFC 9449): as a bearer token it is stolen.
     #[error("needs a proof of possession")]
     Bound,
+    /// Bound to no key, and sent as if it were.
+    #[error("is bound to no key")]
+    Unbound,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +91,31 @@ struct AccessToken {
     #[serde(default)]
     scope: String,
     auth_time: Option<i64>,
-    cnf: Option<Value>,
+    cnf: Option<Confirmation>,
+}
+
+/// What a token is bound to (RFC 9449 §6.1). One that is bound in another way is refused.
+#[derive(Deserialize)]
+struct Confirmation {
+    jkt: String,
+}
+
+/// A good token. Whether its sender may use it is another question.
+#[derive(Debug)]
+struct Checked {
+    caller: Caller,
+    /// The thumbprint of the key to which it is bound.
+    jkt: Option<String>,
+}
+
+impl Checked {
+    /// The caller of a bearer token: its sender may use it.
+    fn into_bearer(self) -> Result<Caller, Refused> {
+        match self.jkt {
+            None => Ok(self.caller),
+            Some(_) => Err(Refused::Bound),
+        }
+    }
 }
 
 /// `aud`: one text, or a list (RFC 7519 §4.1.3).
@@ -147,6 +174,20 @@ impl Verifier {
     /// # Errors
     /// [`Refused`]: one name a rule.
     pub async fn verify(&self, token: &str, now: i64) -> Result<Caller, Refused> {
+        self.check(token, now).await?.into_bearer()
+    }
+
+    /// Whose token this is, and the key of which its sender must show a proof ([`crate::proof`]).
+    ///
+    /// # Errors
+    /// [`Refused`]: one name a rule.
+    pub async fn verify_bound(&self, token: &str, now: i64) -> Result<(Caller, String), Refused> {
+        let checked = self.check(token, now).await?;
+        let jkt = checked.jkt.ok_or(Refused::Unbound)?;
+        Ok((checked.caller, jkt))
+    }
+
+    async fn check(&self, token: &str, now: i64) -> Result<Checked, Refused> {
         let (token, kid) = read(token)?;
         let key = self.keys.find(&self.issuer, &kid).await?;
         check(&token, &key, (self.issuer.url(), &self.audience), now)
@@ -186,7 +227,7 @@ fn check(
     key: &Key,
     (issuer, audience): (&str, &str),
     now: i64,
-) -> Result<Caller, Refused> {
+) -> Result<Checked, Refused> {
     use jwt_compact::ValidationError::MalformedClaims;
     let token = Es256.validator::<AccessToken>(key).validate(token);
     let token = token.map_err(|error| {
@@ -205,9 +246,6 @@ fn check(
     if !claims.aud.is(audience) {
         return Err(Refused::Audience);
     }
-    if claims.cnf.is_some() {
-        return Err(Refused::Bound);
-    }
     if claims.sub.is_empty() {
         return Err(Refused::Claims);
     }
@@ -216,11 +254,15 @@ fn check(
         .split_ascii_whitespace()
         .map(str::to_owned)
         .collect();
-    Ok(Caller {
+    let caller = Caller {
         sub: claims.sub,
         roles: claims.roles,
         scopes,
         auth_time: claims.auth_time,
+    };
+    Ok(Checked {
+        caller,
+        jkt: claims.cnf.map(|confirmation| confirmation.jkt),
     })
 }
 

@@ -76,6 +76,7 @@ fn verify(token: &str) -> Result<Caller, Refused> {
         (ISSUER, AUDIENCE),
         NOW,
     )
+    .and_then(Checked::into_bearer)
 }
 
 #[track_caller]
@@ -174,6 +175,24 @@ fn jt_04_sub_is_required() {
 #[test]
 fn jt_04_a_bound_token_is_no_bearer_token() {
     refused(&sign(with("cnf", json!({"jkt": "x"}))), Refused::Bound);
+    for unknown in [
+        json!({}),
+        json!("x"),
+        json!({"jkt": 7}),
+        json!({"x5t#S256": "x"}),
+    ] {
+        refused(&sign(with("cnf", unknown)), Refused::Claims);
+    }
+}
+
+#[test]
+fn pp_11_a_bound_token_names_its_key() {
+    let token = sign(with("cnf", json!({"jkt": "x"})));
+    let (token, _) = read(&token).unwrap();
+    let key = signing_key();
+    let place = (ISSUER, AUDIENCE);
+    let checked = check(&token, key.verifying_key(), place, NOW).unwrap();
+    assert_eq!(checked.jkt.as_deref(), Some("x"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findin
             first == at,
             "identifier",
             &format!("names the API of resources[{first}]"),
-            "Keep one block for each API. Case of scheme and host, and the slash of an empty path, do not make another one.",
+            "Keep one block for each API. Case of scheme and host and the slash of an empty path do not count.",
         );
         check_words(&resource.name, "name", section);
         for (scope, words) in &resource.scopes {
@@ -47,7 +47,7 @@ fn check_identifier(resource: &Resource, public_url: &str, section: &mut Section
     let identifier = &resource.identifier;
     check_audience(identifier, public_url, "identifier", section);
     section.require(
-        identifier == public_url || comparable(identifier) != comparable(public_url),
+        identifier == public_url || !is_same_url(identifier, public_url),
         "identifier",
         "is our own address (server.public_url)",
         "Name the API by an address of its own, for instance `https://api.example.com`.",
@@ -58,6 +58,12 @@ fn check_identifier(resource: &Resource, public_url: &str, section: &mut Section
         "has a user in it",
         "Remove everything between `//` and `@`.",
     );
+}
+
+/// Whether two texts are the same URL to those that parse it.
+fn is_same_url(one: &str, other: &str) -> bool {
+    let parsed = |text| Url::parse(text).ok();
+    parsed(one).is_some_and(|url| Some(url) == parsed(other))
 }
 
 /// `owner` is the block that has the scope already. A scope of two APIs would let a token for one of
@@ -99,7 +105,8 @@ fn check_words(words: &Words, key: &str, section: &mut Section<'_>) {
 /// The audience of an ID token is its client, and its `typ` is `JWT`, too.
 fn check_typ(config: &Reloadable, resource: &Resource, section: &mut Section<'_>) {
     let mut clients = config.clients.iter();
-    let is_client = clients.any(|client| client.client_id == resource.identifier);
+    let is_client =
+        clients.any(|client| comparable(&client.client_id) == comparable(&resource.identifier));
     section.require(
         resource.access_token_typ == AccessTokenTyp::AtJwt || !is_client,
         "access_token_typ",

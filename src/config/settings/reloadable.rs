@@ -163,7 +163,7 @@ impl Default for Session {
     }
 }
 
-/// `[token]`: lifetimes of tokens (ST-15).
+/// `[token]`: lifetimes of tokens (ST-15), and what their proofs need.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Token {
@@ -175,6 +175,7 @@ pub struct Token {
     pub refresh_idle_seconds: u64,
     /// Refresh tokens expire this long after the sign-in, used or not.
     pub refresh_absolute_seconds: u64,
+    pub dpop_nonce: DpopNonce,
 }
 
 impl Default for Token {
@@ -185,8 +186,18 @@ impl Default for Token {
             code_seconds: 60,
             refresh_idle_seconds: 30 * 86_400,
             refresh_absolute_seconds: 180 * 86_400,
+            dpop_nonce: DpopNonce::Needed,
         }
     }
+}
+
+/// When a DPoP proof needs a nonce of ours (RFC 9449 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DpopNonce {
+    /// Where the clock of the client is wrong, and after a loss of the ticket store.
+    Needed,
+    Always,
 }
 
 /// A rate limit: at most `count` events in `seconds`.

@@ -9,7 +9,7 @@ use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 use super::{
-    code::{self, RedeemError},
+    code::{self, RedeemError, Redemption},
     messages::{
         CallbackResponse, NewUpstreamLogin, StartResponse, UpstreamBegun, UpstreamCallback,
     },
@@ -19,6 +19,7 @@ use crate::{
     app::App,
     client::VerifiedRedirect,
     config::Reloadable,
+    dpop::{self, CheckedProof, ProofTarget},
     error::InfraError,
     federation::{
         error::RefusalCode,
@@ -31,7 +32,7 @@ use crate::{
     },
     limit,
     login::{
-        app_api::{self, Tokens},
+        app_api::{self, PossessionError, Tokens},
         first_party::{self, TokenIssuer},
     },
     pkce::is_challenge,
@@ -91,7 +92,7 @@ impl UpstreamApi {
     /// Redeem the code of a sign-in at a provider
     ///
     /// The code works once, for a minute, and only with the verifier. The response is the token
-    /// response.
+    /// response. With a proof in the header `DPoP` (RFC 9449) the tokens are bound to its key.
     #[oai(
         path = "/:provider/callback",
         method = "post",
@@ -112,7 +113,7 @@ impl UpstreamApi {
         body: Json<UpstreamCallback>,
     ) -> Result<CallbackResponse, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         match redeem(&app, &tokens, request, &provider.0, &body.0).await {
-            Ok(tokens) => Ok(CallbackResponse::SignedIn(Json(tokens), no_store())),
+            Ok((tokens, nonce)) => Ok(CallbackResponse::SignedIn(Json(tokens), no_store(), nonce)),
             Err(RedeemError::Refused(error)) => {
                 let caller = Caller::from_request(request);
                 let refusal = Refusal {
@@ -129,6 +130,12 @@ impl UpstreamApi {
                     "invalid_code",
                     detail,
                 )))
+            }
+            Err(RedeemError::Possession(error @ PossessionError::TooMany(_))) => {
+                Ok(CallbackResponse::TooManyRequests(error.into_problem()?))
+            }
+            Err(RedeemError::Possession(error)) => {
+                Ok(CallbackResponse::Invalid(error.into_problem()?))
             }
             Err(RedeemError::Infra(error)) => Err(error.into()),
         }
@@ -253,24 +260,41 @@ fn refused_start(code: RefusalCode) -> StartResponse {
     }))
 }
 
+/// Returns the tokens, and the nonce that the app's next proof of possession shows.
 async fn redeem(
     app: &App,
     issuer: &TokenIssuer,
     request: &Request,
     provider: &str,
     body: &UpstreamCallback,
-) -> Result<Tokens, RedeemError> {
+) -> Result<(Tokens, Option<String>), RedeemError> {
+    let caller = &Caller::from_request(request);
+    let target = ProofTarget {
+        path: &format!("/api/v1/auth/oidc/{provider}/callback"),
+        token: None,
+    };
+    let read = dpop::read(app, &app.config.get(), request, target);
+    let proof = read.map_err(PossessionError::from)?;
     // Before the code is used: tokens may need the first RS256 key.
     app.keys.until_complete().await;
-    let redeemable = code::redeem(app, provider, &body.code, &body.code_verifier).await?;
+    let redemption = Redemption {
+        provider_id: provider,
+        code: &body.code,
+        verifier: &body.code_verifier,
+        proof: proof.as_ref(),
+        caller,
+    };
+    let redeemable = code::redeem(app, redemption).await?;
     app_api::allow_origins_of(app, request, &redeemable.request.client_id);
     let token_request = AppTokenRequest {
         scope: &body.scope,
         nonce: body.nonce.as_deref(),
-        caller: &Caller::from_request(request),
+        jkt: proof.as_ref().map(CheckedProof::jkt),
+        caller,
     };
     let issued = tokens::issue(app, issuer, &redeemable, token_request).await?;
-    Ok(issued.into())
+    let next_nonce = proof.as_ref().and_then(CheckedProof::next_nonce);
+    Ok((issued.into(), next_nonce.map(str::to_owned)))
 }
 
 fn no_store() -> String {

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     client::VerifiedRedirect,
     config::Reloadable,
+    dpop::CheckedProof,
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
@@ -19,10 +20,14 @@ use crate::{
         linking::settle::UpstreamLogin,
         step::ReturnTo,
     },
-    login::first_party,
+    login::{
+        app_api::{PossessionError, claim_proof},
+        first_party,
+    },
     pkce::{challenge_of, is_verifier},
     secret::{Hash, Plain},
     ticket::{Claim, TicketKind, Tickets},
+    web::caller::Caller,
 };
 
 /// RFC 6749 §4.1.2: the lifetime of a code, as of any authorization code.
@@ -55,6 +60,8 @@ pub enum RedeemError {
     #[error(transparent)]
     Refused(#[from] FederationError),
     #[error(transparent)]
+    Possession(#[from] PossessionError),
+    #[error(transparent)]
     Infra(#[from] InfraError),
 }
 
@@ -78,16 +85,33 @@ pub async fn issue(tickets: &Tickets, redeemable: &Redeemable) -> Result<Plain, 
     }
 }
 
-/// Redeems a code once, for the app that has the verifier. A wrong verifier, or the path of another
-/// provider, spends nothing (RD-06).
-pub async fn redeem(
+/// What an app shows to redeem a code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redemption<'a> {
+    pub(crate) provider_id: &'a str,
+    pub(crate) code: &'a str,
+    pub(crate) verifier: &'a str,
+    /// The proof of possession of the request.
+    pub(crate) proof: Option<&'a CheckedProof>,
+    pub(crate) caller: &'a Caller,
+}
+
+/// Redeems a code once, for the app that has the verifier. A wrong verifier, the path of another
+/// provider, and a proof of possession that is missing or was shown before spend nothing (RD-06).
+pub(crate) async fn redeem(
     app: &App,
-    provider_id: &str,
-    code: &str,
-    verifier: &str,
+    redemption: Redemption<'_>,
 ) -> Result<Redeemable, RedeemError> {
+    let Redemption {
+        provider_id,
+        code,
+        verifier,
+        proof,
+        caller,
+    } = redemption;
     // the provider may have been switched off since the start.
-    if app.config.get().find_provider(provider_id).is_none() {
+    let config = app.config.get();
+    if config.find_provider(provider_id).is_none() {
         return Err(FederationError::from(RefusalCode::ProviderDisabled).into());
     }
     if !is_verifier(verifier) {
@@ -97,7 +121,9 @@ pub async fn redeem(
     let challenge = challenge_of(verifier);
     let stored = app.tickets.peek(TicketKind::AppCode, &code.hash()).await?;
     let stored = stored.ok_or_else(|| RedeemError::refused("unknown, used or too old"))?;
-    check(&stored, provider_id, &challenge)?;
+    let found = check(&stored, provider_id, &challenge)?;
+    let client = first_party::find_app(&config, &found.request.client_id);
+    claim_proof(app, client, proof, caller).await?;
     match app
         .tickets
         .claim(TicketKind::AppCode, &code.hash(), b"used", USED_CODE_TTL)

@@ -93,11 +93,19 @@ pub enum CallbackResponse {
         /// Tokens are never cached.
         #[oai(header = "Cache-Control")]
         String,
+        /// The nonce for the next DPoP proof (RFC 9449), if there is a new one.
+        #[oai(header = "DPoP-Nonce")]
+        Option<String>,
     ),
     /// `invalid_request`: a value is malformed. `invalid_code`: the code is wrong, expired, used,
-    /// or of another app or provider; the response does not say which.
+    /// or of another app or provider; the response does not say which. `invalid_dpop_proof`: the proof
+    /// is wrong or was used before. `use_dpop_nonce`: send a new proof with the nonce in the header
+    /// `DPoP-Nonce`. Neither uses the code up.
     #[oai(status = 400)]
     Invalid(ProblemJson),
+    /// Too many requests from this network.
+    #[oai(status = 429)]
+    TooManyRequests(ProblemJson),
 }
 
 impl std::fmt::Debug for UpstreamBegun {

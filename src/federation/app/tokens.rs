@@ -20,6 +20,8 @@ pub(crate) struct AppTokenRequest<'a> {
     pub scope: &'a str,
     /// The `nonce` of the ID token.
     pub nonce: Option<&'a str>,
+    /// The thumbprint of the key to which the tokens are bound (RFC 9449).
+    pub jkt: Option<&'a str>,
     pub caller: &'a Caller,
 }
 
@@ -46,6 +48,7 @@ pub(crate) async fn issue(
             user: &user,
             scope: request.scope,
             nonce: request.nonce,
+            jkt: request.jkt,
         };
         let issued = tokens.issue(&tx, issuance, request.caller).await?;
         count_on_commit(&tx, client);

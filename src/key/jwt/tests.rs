@@ -389,10 +389,27 @@ fn jt_03_what_the_default_validation_of_jsonwebtoken_lets_through_is_refused() {
 
 #[test]
 fn jt_04_cnf() {
+    let ours = es256();
+    let key_of = |change: Value| {
+        let token = ours.token(&ours.header(), &merged(claims(), change));
+        let claims = ours.verify(&token, &EXPECT)?;
+        Ok(bound_key(&claims).map(str::to_owned))
+    };
     assert_eq!(
-        es256().claims_with(json!({"cnf": {"jkt": "thumbprint"}})),
-        Err(TokenError::Proof)
+        key_of(json!({"cnf": {"jkt": "thumbprint"}})),
+        Ok(Some("thumbprint".to_owned())),
+        "the caller demands the proof"
     );
+    assert_eq!(key_of(json!({})), Ok(None));
+    for unknown in [
+        json!({}),
+        json!("thumbprint"),
+        json!({"jkt": 7}),
+        json!({"x5t#S256": "thumbprint"}),
+    ] {
+        let found = key_of(json!({ "cnf": unknown.clone() }));
+        assert_eq!(found, Err(TokenError::Confirmation), "{unknown}");
+    }
 }
 
 /// Each kind of token in the place of each other, all signed by our own key, which is more than an

@@ -21,7 +21,7 @@ use crate::{
 
 /// The parameters that must not be repeated or malformed (RFC 6749 §3.1). Parameters that are in
 /// neither list are ignored.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -34,6 +34,7 @@ const KNOWN: [&str; 12] = [
     "prompt",
     "max_age",
     "id_token_hint",
+    "dpop_jkt",
 ];
 
 /// The parameters that must not be repeated. Some are hints, which fail no request by their value
@@ -244,6 +245,7 @@ fn read_params(
         requested_at: now,
         stale_auth_time: None,
         push: None,
+        dpop_jkt: read_thumbprint(params)?,
     })
 }
 
@@ -357,6 +359,19 @@ fn read_challenge(params: &Params, client: &Client) -> Result<Option<String>, Oa
         ));
     }
     Ok(Some(challenge.to_owned()))
+}
+
+/// RFC 9449 §10: the thumbprint of the key to which the code is bound, a SHA-256 as a challenge is.
+fn read_thumbprint(params: &Params) -> Result<Option<String>, OauthError> {
+    let Some(thumbprint) = params.optional_within("dpop_jkt", 128)? else {
+        return Ok(None);
+    };
+    if !is_challenge(thumbprint) {
+        return Err(invalid(
+            "The parameter dpop_jkt must be 43 characters of base64url.",
+        ));
+    }
+    Ok(Some(thumbprint.to_owned()))
 }
 
 /// OIDC Core §3.1.2.1: `none` is the only value where it is used. Unknown values are ignored.

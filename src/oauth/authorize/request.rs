@@ -92,6 +92,9 @@ pub(crate) struct AuthorizationParams {
     /// The push that the request comes from, if it was pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) push: Option<PushReference>,
+    /// The thumbprint of the key to which the code is bound (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 /// Names the push that a request comes from (RFC 9126). All copies of the request have it, and only

@@ -164,6 +164,7 @@ async fn issue_code(
         client_id: request.client.client_id.clone(),
         redirect_uri: request.target.uri.as_str().to_owned(),
         code_challenge: params.code_challenge.clone(),
+        dpop_jkt: params.dpop_jkt.clone(),
     };
     let secret = CodeSecret::generate(&app.macs.authorization_code, &binding);
     let lifetimes = request.client.token_lifetimes(&context.config.token);

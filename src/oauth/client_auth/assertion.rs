@@ -13,7 +13,7 @@ use crate::{
     clock::Time,
     config::{Client, jwks::Jwks},
     error::InfraError,
-    key::{Claims, ForeignToken, KeysUnavailable},
+    key::{self, Claims, ForeignToken, KeysUnavailable},
     oauth::error::{ErrorCode, OauthError},
     secret::Hash,
     ticket::{Once, TicketKind},
@@ -182,14 +182,9 @@ fn numeric_date(claims: &Claims, name: &str) -> Result<Option<i64>, AssertionErr
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "a number that does not fit becomes the greatest one, which is refused as too far away"
-    )]
-    let seconds = value
-        .as_i64()
-        .or_else(|| value.as_f64().map(|number| number.floor() as i64));
-    seconds.map(Some).ok_or(AssertionError::Invalid("number"))
+    key::numeric_date(value)
+        .map(Some)
+        .ok_or(AssertionError::Invalid("number"))
 }
 
 async fn is_signed_by(

@@ -138,6 +138,7 @@ async fn authorize(app: &TestApp, scope: &'static str) -> Authorized {
         scope,
         resources: None,
         claims: "",
+        jkt: None,
     };
     let (grant, _) = new_grant(&app.app, &config, new, tx.now);
     grant_store::insert(&tx, grant.clone(), Event::new(Kind::TokenIssued))

@@ -17,11 +17,13 @@ use super::{
         request::AuthorizationParams,
     },
     client_auth::{TokenRequest, authenticate_client},
-    error::{EndpointError, ErrorCode, OauthError, json_response},
+    error::{EndpointError, ErrorCode, OauthError, json_response, with_dpop_nonce},
 };
 use crate::{
     app::App,
+    dpop::{self, CheckedProof, ProofTarget},
     telemetry::metrics,
+    ticket::Payer,
     web::{caller::Caller, params::Params},
 };
 
@@ -29,12 +31,21 @@ use crate::{
 /// among its bytes, and nothing keeps them.
 const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
+/// What a proof of possession must be for here.
+const PROOF_TARGET: ProofTarget<'_> = ProofTarget {
+    path: "/oauth2/par",
+    token: None,
+};
+
 /// `POST /oauth2/par`.
 #[handler]
 pub(crate) async fn push_request(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match accept(app, request, body, &caller).await {
-        Ok(pushed) => json_response(StatusCode::CREATED, &pushed),
+        Ok((pushed, nonce)) => with_dpop_nonce(
+            json_response(StatusCode::CREATED, &pushed),
+            nonce.as_deref(),
+        ),
         Err(error) => {
             if let Some(code) = error.code() {
                 metrics::push_refused(code.name());
@@ -44,24 +55,34 @@ pub(crate) async fn push_request(Data(app): Data<&App>, request: &Request, body:
     }
 }
 
+/// Returns the reference, and the nonce that the client's next proof shows.
 async fn accept(
     app: &App,
     request: &Request,
     body: Body,
     caller: &Caller,
-) -> Result<Value, EndpointError> {
+) -> Result<(Value, Option<String>), EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&["client_id"])?;
     params.check_all(&CREDENTIALS)?;
     let config = app.config.get();
-    let request = authenticate_client(app, &config, request, &params, caller).await?;
-    let pushed = read_request(&request)?;
+    let authenticated = authenticate_client(app, &config, request, &params, caller).await?;
+    let proof = dpop::read(app, &config, request, PROOF_TARGET)?;
+    let request = TokenRequest {
+        proof: proof.as_ref(),
+        ..authenticated
+    };
+    let mut pushed = read_request(&request)?;
+    request.bind_push(&mut pushed)?;
+    request.claim_proof(Payer::Network(caller.ip)).await?;
     let request_uri = push::store(&request, pushed).await?;
     metrics::pushed(&request.client.client_id);
-    Ok(json!({
+    let reference = json!({
         "request_uri": request_uri,
         "expires_in": push::VISIT_TTL.as_secs(),
-    }))
+    });
+    let nonce = proof.as_ref().and_then(CheckedProof::next_nonce);
+    Ok((reference, nonce.map(str::to_owned)))
 }
 
 /// RFC 9126 §2.1: the request is checked as at the authorization endpoint. There is no browser, so

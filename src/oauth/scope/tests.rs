@@ -182,6 +182,18 @@ fn rs_2_rs_3_a_token_carries_the_scopes_of_its_api_and_those_about_the_user() {
     );
 }
 
+/// RS-2: describing an API widens no client that lists what it may have there.
+#[test]
+fn rs_2_a_client_that_lists_scopes_of_an_api_has_these_alone() {
+    let config = with_resources();
+    let listed = client_with_scopes(r#""openid","lessons:read""#);
+    let all = "openid lessons:read lessons:write";
+    for audiences in [None, Some(LESSONS)] {
+        let granted = grantable(&config, &listed, audiences, all);
+        assert_eq!(granted, "openid lessons:read");
+    }
+}
+
 #[test]
 fn rs_6_what_is_taken_away_is_in_no_further_token() {
     let client = client_with_scopes(r#""openid""#);
@@ -193,7 +205,12 @@ fn rs_6_what_is_taken_away_is_in_no_further_token() {
         };
         grantable(&config, &client, Some(LESSONS), granted)
     };
-    let block = |scopes: serde_json::Value, clients: &[&str]| serde_json::json!([{ "identifier": LESSONS, "clients": clients, "scopes": scopes }]);
+    let block = |scopes: serde_json::Value, clients: &[&str]| {
+        let block = serde_json::json!({
+            "identifier": LESSONS, "clients": clients, "scopes": scopes,
+        });
+        serde_json::json!([block])
+    };
     let (one, two) = (
         serde_json::json!({ "lessons:read": {} }),
         serde_json::json!({ "lessons:read": {}, "lessons:write": {} }),
@@ -210,7 +227,7 @@ fn rs_8_a_client_itself_gets_no_scope_of_another_api() {
     let client = client_with_scopes(r#""openid","own:use","lessons:read""#);
     for (audience, requested, expected) in [
         (LESSONS, None, Some("lessons:read")),
-        (LESSONS, Some("lessons:write"), Some("lessons:write")),
+        (LESSONS, Some("lessons:write"), None),
         (LESSONS, Some("own:use"), None),
         (LESSONS, Some("lessons:read openid"), None),
         (FREE, None, Some("own:use")),

@@ -23,17 +23,19 @@ use crate::{
     limit,
     oauth::{
         client_auth::TokenRequest,
-        error::{EndpointError, ErrorCode, OauthError},
+        error::{EndpointError, OauthError},
         grant_check::{GrantCheck, GrantSource, SignIn, ensure_grant_is_authorized},
         grant_store,
         issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
         resource,
-        token::code_secret::{CodeBinding, CodeSecret},
+        token::{
+            code_check::{check_binding, invalid_grant},
+            code_secret::{CodeBinding, CodeSecret},
+        },
     },
     pkce,
     secret::{Hash, Plain},
     ticket::{Claim, Issue, NewValue, Payer, TicketKind},
-    web::params::Params,
 };
 
 /// How long a claimed code is remembered (RD-04).
@@ -91,11 +93,6 @@ impl Tombstone {
     fn to_bytes(&self) -> Result<Vec<u8>, InfraError> {
         serde_json::to_vec(self).map_err(InfraError::internal)
     }
-}
-
-const fn invalid_grant(reason: &'static str) -> OauthError {
-    let description = "The code is unknown, expired, already used, or was issued to another client or for another redirect_uri or code_challenge.";
-    OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
 }
 
 /// How a code is stored.
@@ -169,8 +166,9 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     redeem(request, tx, &claimed).await
 }
 
-/// Returns the binding that the request repeats, if the MAC in the code confirms it and no `resource` needs the
-/// stored code: then the code can be claimed at once.
+/// Returns the binding that the request repeats, if the MAC in the code confirms it and neither `resource` nor a
+/// proof of possession needs the stored code: then the code can be claimed at once. The code is then bound to no
+/// key.
 fn repeated_binding(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
@@ -182,13 +180,14 @@ fn repeated_binding(
     let verifier = params.optional_within("code_verifier", 256)?;
     let is_readable = verifier.is_none_or(pkce::is_verifier);
     let is_registered = VerifiedRedirect::check(client, redirect_uri).is_some();
-    if !is_readable || !is_registered || params.contains("resource") {
+    if !is_readable || !is_registered || params.contains("resource") || request.proof.is_some() {
         return Ok(None);
     }
     let binding = CodeBinding {
         client_id: client.client_id.clone(),
         redirect_uri: redirect_uri.to_owned(),
         code_challenge: verifier.map(pkce::challenge_of),
+        dpop_jkt: None,
     };
     let mac = &request.app.macs.authorization_code;
     Ok(secret.is_bound_to(mac, &binding).then_some(binding))
@@ -211,6 +210,7 @@ async fn claim_at_once(
         Claim::Fresh(value) => {
             let code = read_code(&value)?;
             let audience = check_code(request, &code)?;
+            request.check_key_of_code(code.binding.dpop_jkt.as_deref())?;
             Ok(ClaimedCode {
                 code,
                 audience,
@@ -226,7 +226,8 @@ async fn claim_at_once(
     }
 }
 
-/// Checks a code before it is claimed: what fails claims nothing (TK-3).
+/// Checks a code before it is claimed: what fails claims nothing (TK-3). A proof is claimed before the code, so that
+/// one that was shown before spends no code.
 async fn check_and_claim(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
@@ -240,6 +241,10 @@ async fn check_and_claim(
     };
     let code = read_code(&value)?;
     let audience = check_code(request, &code)?;
+    check_key(request, &code).await?;
+    request
+        .claim_proof(Payer::Session(code.sign_in.session_id))
+        .await?;
     let tombstone = Tombstone {
         grant_id: code.grant_id,
         binding: code.binding.clone(),
@@ -255,6 +260,21 @@ async fn check_and_claim(
         }),
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
+}
+
+/// PP-8: the request shows a proof by the key to which the code is bound. A request that is right in all else has
+/// the code and its verifier: that it lacks the key is in the audit log.
+async fn check_key(
+    request: &TokenRequest<'_>,
+    code: &AuthorizationCode,
+) -> Result<(), EndpointError> {
+    let checked = request.check_key_of_code(code.binding.dpop_jkt.as_deref());
+    if checked.is_err() {
+        let event = request.key_refusal_event();
+        let event = event.session(code.sign_in.session_id);
+        request.record_key_refusal(code.grant_id, event).await;
+    }
+    Ok(checked?)
 }
 
 fn read_code(value: &[u8]) -> Result<AuthorizationCode, OauthError> {
@@ -292,37 +312,6 @@ fn check_code(
     Ok(audience)
 }
 
-/// RFC 6749 §4.1.3: client, redirect URI and verifier must be those of the authorization request.
-fn check_binding(request: &TokenRequest<'_>, binding: &CodeBinding) -> Result<(), EndpointError> {
-    if request.client.client_id != binding.client_id {
-        return Err(invalid_grant("other_client").into());
-    }
-    check_redirect_uri(request.params, &binding.redirect_uri)?;
-    check_pkce(request.params, binding.code_challenge.as_deref())
-}
-
-fn check_redirect_uri(params: &Params, redirect_uri: &str) -> Result<(), EndpointError> {
-    if params.optional_within("redirect_uri", 2048)? == Some(redirect_uri) {
-        return Ok(());
-    }
-    Err(invalid_grant("redirect_uri").into())
-}
-
-/// RFC 7636 §4.6.
-fn check_pkce(params: &Params, challenge: Option<&str>) -> Result<(), EndpointError> {
-    let is_right = match (challenge, params.optional_within("code_verifier", 256)?) {
-        (Some(challenge), Some(verifier)) => pkce::verify(challenge, verifier),
-        (None, None) => true,
-        // RFC 9700 §4.8.2: a verifier for a code without a challenge shows that an attacker has
-        // removed the challenge from the request (TK-7).
-        (None, Some(_)) | (Some(_), None) => false,
-    };
-    if is_right {
-        return Ok(());
-    }
-    Err(invalid_grant("code_verifier").into())
-}
-
 async fn claim_code(app: &App, hash: &Hash, tombstone: &[u8]) -> Result<Claim, InfraError> {
     app.tickets
         .claim(TicketKind::Code, hash, tombstone, TOMBSTONE_TTL)
@@ -351,6 +340,7 @@ async fn revoke_if_replayed(
         return Ok(());
     };
     check_binding(request, &spent.binding)?;
+    request.check_key_of_code(spent.binding.dpop_jkt.as_deref())?;
     if app.clock().now().since(spent.claimed_at) > RACE {
         let tx = app.db.begin().await?;
         if grant_store::revoke(&tx, spent.grant_id).await? {
@@ -393,6 +383,7 @@ async fn redeem(
         scope: &code.scope,
         resources: code.resources.as_deref(),
         claims: &code.claims,
+        jkt: request.jkt(),
     };
     let (grant, refresh_token) = new_grant(app, config, new, tx.now);
     let event = request
@@ -412,6 +403,7 @@ async fn redeem(
         scope: &grant.scope,
         audience,
         nonce: code.nonce.as_deref(),
+        jkt: request.jkt(),
     };
     let tokens = issue_tokens(app, config, &tx, &subject).await?;
     tx.commit().await?;

@@ -8,9 +8,11 @@ use crate::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
         issue::{AccessTokenClaims, TokenResponse, expiry},
+        possession::{Confirmation, token_type},
         resource, scope,
     },
     secret::public_id,
+    ticket::Payer,
 };
 
 /// Issues an access token whose `sub` is the client (RFC 9068 §2.2; the configuration keeps client
@@ -20,7 +22,7 @@ use crate::{
 /// # Errors
 /// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target`
 /// for a scope or resource that is not the client's own.
-pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+pub(crate) async fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::ClientCredentials)?;
     let TokenRequest {
         app,
@@ -37,6 +39,9 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
     let audience = resource::choose_audience(params, None, config, client, &app.public_url)?;
     let scope = scope::of_client_itself(config, client, &audience, requested)?;
     let terms = access_token_terms(config, client, &audience);
+    request
+        .claim_proof(Payer::Network(request.caller.ip))
+        .await?;
     let now = app.clock().now().seconds();
     let claims = AccessTokenClaims {
         iss: &app.public_url,
@@ -47,11 +52,12 @@ pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, Endpoin
         jti: public_id().to_string(),
         client_id: &client.client_id,
         scope: &scope,
+        cnf: Confirmation::of(request.jkt()),
         sign_in: None,
     };
     Ok(TokenResponse {
         access_token: app.keys.sign(terms.alg, terms.typ.as_str(), &claims)?,
-        token_type: "Bearer",
+        token_type: token_type(request.jkt().is_some()),
         expires_in: terms.seconds,
         id_token: None,
         refresh_token: None,

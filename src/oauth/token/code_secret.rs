@@ -17,19 +17,24 @@ pub(crate) struct CodeBinding {
     pub(crate) redirect_uri: String,
     /// None only for a confidential client that need not use PKCE.
     pub(crate) code_challenge: Option<String>,
+    /// The thumbprint of the key of which an exchange shows a proof (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 impl CodeBinding {
-    /// Returns the parts of the MAC. No challenge is something else than an empty one.
-    fn parts(&self) -> [&[u8]; 4] {
+    /// Passes the parts of the MAC on. No challenge is something else than an empty one. A code that is
+    /// bound to no key has the parts that an older version of the service gave it.
+    fn with_parts<T>(&self, use_parts: impl FnOnce(&[&[u8]]) -> T) -> T {
         let challenge = self.code_challenge.as_deref();
         let has_challenge: &[u8] = if challenge.is_some() { b"S256" } else { b"" };
-        [
-            self.client_id.as_bytes(),
-            self.redirect_uri.as_bytes(),
-            has_challenge,
-            challenge.unwrap_or_default().as_bytes(),
-        ]
+        let (client_id, redirect_uri) = (self.client_id.as_bytes(), self.redirect_uri.as_bytes());
+        let challenge = challenge.unwrap_or_default().as_bytes();
+        let parts = [client_id, redirect_uri, has_challenge, challenge];
+        match &self.dpop_jkt {
+            None => use_parts(&parts),
+            Some(jkt) => use_parts(&[parts.as_slice(), &[jkt.as_bytes()]].concat()),
+        }
     }
 }
 
@@ -39,7 +44,7 @@ pub(crate) struct CodeSecret(Plain);
 
 impl CodeSecret {
     pub(crate) fn generate(mac: &Mac, binding: &CodeBinding) -> Self {
-        Self(mac.bound_secret(&binding.parts()))
+        Self(binding.with_parts(|parts| mac.bound_secret(parts)))
     }
 
     /// Reads the text of a code. An older version of the service made codes that belong to no binding.
@@ -73,7 +78,7 @@ impl CodeSecret {
     /// Returns whether the code was issued for this binding.
     #[must_use]
     pub(crate) fn is_bound_to(&self, mac: &Mac, binding: &CodeBinding) -> bool {
-        mac.is_bound(&self.0, &binding.parts())
+        binding.with_parts(|parts| mac.is_bound(&self.0, parts))
     }
 }
 
@@ -87,6 +92,7 @@ mod tests {
             client_id: "web".to_owned(),
             redirect_uri: "https://app.example/cb".to_owned(),
             code_challenge: challenge.map(str::to_owned),
+            dpop_jkt: None,
         }
     }
 
@@ -107,6 +113,10 @@ mod tests {
             },
             binding(Some("another")),
             binding(None),
+            CodeBinding {
+                dpop_jkt: Some("key".to_owned()),
+                ..own.clone()
+            },
         ];
         for other in others {
             assert!(!secret.is_bound_to(&mac, &other), "{other:?}");
@@ -114,6 +124,20 @@ mod tests {
         let without = CodeSecret::generate(&mac, &binding(None));
         assert!(!without.is_bound_to(&mac, &binding(Some(""))));
         assert!(without.is_bound_to(&mac, &binding(None)));
+    }
+
+    #[test]
+    fn pp_8_a_code_that_is_bound_to_a_key_shows_it() {
+        let mac = MasterKeys::new([1; 32], []).mac("codes");
+        let to = |jkt: Option<&str>| CodeBinding {
+            dpop_jkt: jkt.map(str::to_owned),
+            ..binding(Some("challenge"))
+        };
+        let secret = CodeSecret::generate(&mac, &to(Some("key")));
+        assert!(secret.is_bound_to(&mac, &to(Some("key"))));
+        for other in [None, Some(""), Some("other")] {
+            assert!(!secret.is_bound_to(&mac, &to(other)), "{other:?}");
+        }
     }
 
     #[test]

@@ -6,17 +6,19 @@
 
 pub(crate) mod authorization_code;
 pub(crate) mod client_credentials;
+mod code_check;
 pub(crate) mod code_secret;
 pub(crate) mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 
 use super::{
-    client_auth::authenticate_client,
-    error::{EndpointError, ErrorCode, OauthError, json_response},
+    client_auth::{TokenRequest, authenticate_client},
+    error::{EndpointError, ErrorCode, OauthError, json_response, with_dpop_nonce},
 };
 use crate::{
     app::App,
+    dpop::{self, CheckedProof, ProofTarget},
     error::InfraError,
     telemetry::metrics,
     web::{caller::Caller, params::Params},
@@ -37,12 +39,20 @@ const KNOWN: [&str; 10] = [
     "client_assertion_type",
 ];
 
+/// What a proof of possession must be for here.
+const PROOF_TARGET: ProofTarget<'_> = ProofTarget {
+    path: "/oauth2/token",
+    token: None,
+};
+
 /// `POST /oauth2/token`.
 #[handler]
 pub(crate) async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match grant_tokens(app, request, body, &caller).await {
-        Ok(tokens) => json_response(StatusCode::OK, &tokens),
+        Ok((tokens, nonce)) => {
+            with_dpop_nonce(json_response(StatusCode::OK, &tokens), nonce.as_deref())
+        }
         Err(error) => {
             if let Some(code) = error.code() {
                 metrics::tokens_refused(code.name());
@@ -52,24 +62,34 @@ pub(crate) async fn token(Data(app): Data<&App>, request: &Request, body: Body) 
     }
 }
 
+/// Returns the tokens, and the nonce that the client's next proof shows.
 async fn grant_tokens(
     app: &App,
     request: &Request,
     body: Body,
     caller: &Caller,
-) -> Result<serde_json::Value, EndpointError> {
+) -> Result<(serde_json::Value, Option<String>), EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&KNOWN)?;
     app.keys.until_complete().await;
     let config = app.config.get();
-    let request = authenticate_client(app, &config, request, &params, caller).await?;
+    let authenticated = authenticate_client(app, &config, request, &params, caller).await?;
+    let proof = dpop::read(app, &config, request, PROOF_TARGET)?;
+    let request = TokenRequest {
+        proof: proof.as_ref(),
+        ..authenticated
+    };
+    request.check_proof_is_shown()?;
     let (grant_type, tokens) = match params.required("grant_type", 64)? {
         "authorization_code" => (
             "authorization_code",
             authorization_code::exchange(&request).await?,
         ),
         "refresh_token" => ("refresh_token", refresh::refresh(&request).await?),
-        "client_credentials" => ("client_credentials", client_credentials::issue(&request)?),
+        "client_credentials" => (
+            "client_credentials",
+            client_credentials::issue(&request).await?,
+        ),
         _ => {
             let description =
                 "The grant type must be authorization_code, refresh_token or client_credentials.";
@@ -77,7 +97,9 @@ async fn grant_tokens(
         }
     };
     metrics::tokens(grant_type, &request.client.client_id);
-    serde_json::to_value(tokens).map_err(|error| InfraError::internal(error).into())
+    let tokens = serde_json::to_value(tokens).map_err(InfraError::internal)?;
+    let nonce = proof.as_ref().and_then(CheckedProof::next_nonce);
+    Ok((tokens, nonce.map(str::to_owned)))
 }
 
 #[cfg(test)]

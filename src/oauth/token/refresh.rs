@@ -2,7 +2,8 @@
 //! [`crate::oauth::refresh_token`].
 //!
 //! The grant's row is locked first, so that of a hundred concurrent uses one rotates and the others
-//! repeat its result.
+//! repeat its result. A proof of possession is claimed before that, since the ticket store is not
+//! asked inside a transaction.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::{
         resource, scope,
     },
     session,
+    ticket::Payer,
 };
 
 const fn invalid_grant(reason: &'static str) -> OauthError {
@@ -48,15 +50,25 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     let text = params.required("refresh_token", 1024)?;
     let requested_scope = params.optional_within("scope", 1024)?;
     let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
+    let is_proven = claim_proof(request, &token).await?;
     let tx = app.db.begin().await?;
     let stored = lock_grant(&tx, request, &token).await?;
     let grant = &stored.grant;
+    if let Err(error) = request.check_key_of_grant(grant) {
+        drop(tx);
+        let event = request.key_refusal_event().user(grant.user_id);
+        request.record_key_refusal(grant.id, event).await;
+        return Err(error.into());
+    }
     let is_current = match token.position_in(grant, tx.now) {
         FamilyPosition::Current => true,
         FamilyPosition::Repeated => false,
         FamilyPosition::Reused => return Err(end_family(tx, grant, request).await?.into()),
         FamilyPosition::Foreign => return Err(invalid_grant("foreign").into()),
     };
+    if !is_proven {
+        return Err(invalid_grant("raced").into());
+    }
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
     let granted = Some(grant.audience.as_str());
@@ -77,6 +89,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
         audience: &audience,
         // OIDC Core §12.2: the ID token of a refresh has the auth_time of the sign-in and no nonce.
         nonce: None,
+        jkt: request.jkt(),
     };
     let tokens = issue_tokens(app, config, &tx, &subject).await?;
     tx.commit().await?;
@@ -85,6 +98,31 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
         refresh_token,
         ..tokens
     })
+}
+
+/// Claims the proof of a request that holds a live refresh token and the key of its family. Returns
+/// whether the request may go on: it shows no proof, or has claimed it. A request that holds none of
+/// these stores nothing, and is refused under the lock.
+async fn claim_proof(
+    request: &TokenRequest<'_>,
+    token: &RefreshToken,
+) -> Result<bool, EndpointError> {
+    if request.proof.is_none() {
+        return Ok(true);
+    }
+    let (db, now) = (request.app.db.lookup(), request.app.clock().now());
+    let Some(StoredGrant { grant, .. }) = grant_store::find(db, token.family).await? else {
+        return Ok(false);
+    };
+    let position = token.position_in(&grant, now);
+    let holds = grant.client_id == request.client.client_id
+        && grant.revoked_at.is_none()
+        && matches!(position, FamilyPosition::Current | FamilyPosition::Repeated)
+        && request.check_key_of_grant(&grant).is_ok();
+    if holds {
+        request.claim_proof(Payer::User(grant.user_id)).await?;
+    }
+    Ok(holds)
 }
 
 async fn lock_grant(
@@ -147,6 +185,7 @@ async fn rotate(
         hash: next.secret.hash().to_column(),
         successor: next.seal(&request.app.macs.successor),
         idle_until: tx.now + Duration::from_secs(lifetimes.refresh_idle_seconds),
+        jkt: request.jkt().filter(|_| grant.dpop_jkt.is_none()),
     };
     if grant_store::rotate(tx, grant, rotation).await? {
         return Ok(next);

@@ -37,6 +37,7 @@ pub(super) struct Instruments {
     pub(super) tokens_refused: Counter<u64>,
     pub(super) pushed: Counter<u64>,
     pub(super) push_refused: Counter<u64>,
+    pub(super) dpop_proofs: Counter<u64>,
     pub(super) key_age: Gauge<f64>,
     pub(super) memory: Gauge<u64>,
     pub(super) sign_in: SignIn,
@@ -147,6 +148,10 @@ impl Instruments {
             push_refused: make.counter(
                 "entree_requests_push_refused",
                 "Refused pushes of authorization requests, by error.",
+            ),
+            dpop_proofs: make.counter(
+                "entree_dpop_proofs",
+                "Proofs of possession (DPoP), by outcome.",
             ),
             key_age: make.seconds(
                 "entree_key_age_seconds",

@@ -21,11 +21,12 @@ use instruments::Instruments;
 pub(super) use instruments::resource;
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 37] = [
+pub const NAMES: [&str; 38] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
     "entree_database_connections_max",
+    "entree_dpop_proofs_total",
     "entree_http_request_duration_seconds",
     "entree_key_age_seconds",
     "entree_limit_refusals_total",
@@ -263,6 +264,14 @@ pub fn pushed(client: &str) {
 pub fn push_refused(error: &'static str) {
     let error = label("error", error);
     instruments().push_refused.add(1, &[error]);
+}
+
+/// Counts a proof of possession by what became of it: `accepted`, `invalid`, `nonce_demanded`,
+/// `limited`, or `failed`. A proof that is right and whose request is refused for another reason does
+/// not count.
+pub fn dpop_proof(outcome: &'static str) {
+    let outcome = label("outcome", outcome);
+    instruments().dpop_proofs.add(1, &[outcome]);
 }
 
 /// Counts a sign-in that begins at an upstream provider. `provider` is its id in the configuration.

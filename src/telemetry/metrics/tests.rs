@@ -24,6 +24,9 @@ fn everything() {
     mail_tried("accepted", Duration::from_millis(40));
     tokens("authorization_code", "lessons-web");
     tokens_refused("invalid_grant");
+    dpop_proof("accepted");
+    pushed("lessons-web");
+    push_refused("invalid_request");
     upstream_started("work");
     upstream_signed_in("work");
     upstream_refused("up_denied", "work");

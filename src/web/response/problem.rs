@@ -38,6 +38,9 @@ pub struct Problem {
     /// Seconds for the Retry-After header (RFC 9110 §10.2.3).
     #[oai(skip)]
     pub retry_after: Option<u32>,
+    /// The nonce for the DPoP-Nonce header (RFC 9449 §8).
+    #[oai(skip)]
+    pub dpop_nonce: Option<String>,
 }
 
 impl Problem {
@@ -55,6 +58,7 @@ impl Problem {
             code: code.into(),
             reference: None,
             retry_after: None,
+            dpop_nonce: None,
         }
     }
 
@@ -70,6 +74,14 @@ impl Problem {
     pub fn with_retry_after(self, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub fn with_dpop_nonce(self, nonce: String) -> Self {
+        Self {
+            dpop_nonce: Some(nonce),
             ..self
         }
     }
@@ -95,6 +107,10 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // Characters of base64url, so it is always a header value.
+        if let Some(Ok(nonce)) = self.dpop_nonce.as_deref().map(HeaderValue::try_from) {
+            response.headers_mut().insert("dpop-nonce", nonce);
         }
         // The layers add the reference, which endpoints do not know.
         response.extensions_mut().insert(self.clone());

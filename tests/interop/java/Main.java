@@ -1,8 +1,10 @@
+import com.nimbusds.jose.util.JSONObjectUtils;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.util.List;
 import java.util.Properties;
 
-/** Runs the verifier of docs/verify-tokens.md: answers each line, a token, with what it says of it. */
+/** Runs the verifiers of docs/verify-tokens.md: answers each line, a token or a request with proofs. */
 public final class Main {
     public static void main(String[] args) throws Exception {
         var version = new Properties();
@@ -11,16 +13,25 @@ public final class Main {
         }
         System.out.println("version " + version.getProperty("version"));
         var verifier = new Verifier(System.getenv("ISSUER"), System.getenv("AUDIENCE"));
-        System.out.println("did the file of the document, unchanged");
+        var proofs = new Proofs(System.getenv("API_URL"));
+        System.out.println("did the files of the document, unchanged");
         var lines = new BufferedReader(new InputStreamReader(System.in));
         for (var line = lines.readLine(); line != null; line = lines.readLine()) {
             String answer;
             try {
-                answer = "accepted " + verifier.verify(line).getSubject();
+                answer = "accepted " + (line.startsWith("{") ? check(proofs, line) : verifier.verify(line).getSubject());
             } catch (Exception error) {
                 answer = "refused " + String.valueOf(error.getMessage()).replaceAll("\\s+", " ");
             }
             System.out.println(answer);
         }
+    }
+
+    private static String check(Proofs proofs, String line) throws Exception {
+        var request = JSONObjectUtils.parse(line);
+        var shown = List.of(JSONObjectUtils.getStringArray(request, "proofs"));
+        proofs.check(shown, (String) request.get("method"), (String) request.get("path"), (String) request.get("token"),
+            (String) request.get("jkt"));
+        return "the proof";
     }
 }

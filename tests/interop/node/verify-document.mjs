@@ -1,10 +1,17 @@
-// The verifier of docs/verify-tokens.md, as it stands there.
+// The verifiers of docs/verify-tokens.md, as they stand there.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { task, tell, verifier, version } from './program.mjs';
 
 version('jose');
 const document = await import(pathToFileURL(join(process.env.DOCUMENT, 'verify.mjs')));
+const { proofs } = await import(pathToFileURL(join(process.env.DOCUMENT, 'proof.mjs')));
 const verify = document.verifier(task.issuer, task.audience);
-tell('did', 'the file of the document, unchanged');
-await verifier(async (token) => (await verify(token)).sub);
+tell('did', 'the files of the document, unchanged');
+const check = proofs(process.env.API_URL);
+// A line of JSON is a request with proofs, any other a token.
+await verifier(async (line) => {
+  if (!line.startsWith('{')) return (await verify(line)).sub;
+  await check(JSON.parse(line));
+  return 'the proof';
+});

@@ -1,14 +1,27 @@
-"""The verifier of docs/verify-tokens.md, as it stands there."""
+"""The verifiers of docs/verify-tokens.md, as they stand there."""
 
+import json
 import os
 import sys
 
 import program
 
 sys.path.insert(0, os.environ["DOCUMENT"])
+import proof  # noqa: E402
 import verify  # noqa: E402
 
 program.version("PyJWT")
 verifier = verify.Verifier(program.issuer, program.audience)
-program.tell("did", "the file of the document, unchanged")
-program.verifier(lambda token: verifier(token)["sub"])
+proofs = proof.Proofs(os.environ["API_URL"])
+program.tell("did", "the files of the document, unchanged")
+
+
+def check(line: str) -> str:
+    """A line of JSON is a request with proofs, any other a token."""
+    if not line.startswith("{"):
+        return verifier(line)["sub"]
+    proofs.check(**json.loads(line))
+    return "the proof"
+
+
+program.verifier(check)

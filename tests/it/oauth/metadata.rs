@@ -18,8 +18,8 @@ const METADATA: [&str; 2] = [
 ];
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9126 §5, RFC 9207 §3 or the IANA
-/// registry know.
+/// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, RFC 9207 §3 or
+/// the IANA registry know.
 const REGISTERED: &[&str] = &[
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
@@ -32,6 +32,7 @@ const REGISTERED: &[&str] = &[
     "end_session_endpoint",
     "pushed_authorization_request_endpoint",
     "require_pushed_authorization_requests",
+    "dpop_signing_alg_values_supported",
     "issuer",
     "authorization_endpoint",
     "token_endpoint",

@@ -5,6 +5,7 @@ mod authorize;
 mod claims;
 mod connected;
 mod consent;
+mod dpop;
 mod flood;
 mod interop;
 mod look;

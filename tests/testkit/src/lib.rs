@@ -8,7 +8,7 @@
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
 //! - [`trust`]: certificates for https, and whom our clients trust.
-//! - [`browser`], [`page`], [`oidc`]: people and client software.
+//! - [`browser`], [`page`], [`oidc`], [`dpop`]: people and client software.
 //! - [`driver`]: load, and what it costs.
 //! - [`otlp`]: where traces and metrics arrive.
 //! - [`upstream`]: a provider to sign in with, with any one fault that a test injects.
@@ -29,6 +29,7 @@
 
 pub mod browser;
 pub mod child;
+pub mod dpop;
 pub mod driver;
 pub mod entree;
 pub mod mail;

@@ -82,6 +82,7 @@ fn params(prompt: Prompt) -> AuthorizationParams {
         acr_values: String::new(),
         stale_auth_time: None,
         push: None,
+        dpop_jkt: None,
         prompt,
         max_age: None,
         login_hint: String::new(),

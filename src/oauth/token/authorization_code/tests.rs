@@ -88,6 +88,7 @@ async fn older_code(test_app: &TestApp) -> String {
             client_id: "web".to_owned(),
             redirect_uri: "https://app.example/cb".to_owned(),
             code_challenge: Some(pkce::challenge_of(VERIFIER)),
+            dpop_jkt: None,
         },
         nonce: None,
         scope: "openid".to_owned(),

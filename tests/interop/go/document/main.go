@@ -1,10 +1,11 @@
-// Runs the verifier of docs/verify-tokens.md, which run.sh lays beside this file (`go build -overlay`): answers each
-// line, a token, with what it says of it.
+// Runs the verifiers of docs/verify-tokens.md, which run.sh lays beside this file (`go build -overlay`): answers each
+// line, a token or a request with proofs, with what they say of it.
 package main
 
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -23,15 +24,35 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println("did the file of the document, unchanged")
+	proofs := NewProofs(os.Getenv("API_URL"))
+	fmt.Println("did the files of the document, unchanged")
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		claims, err := verifier.Verify(lines.Text())
+		words, err := judge(verifier, proofs, lines.Text())
 		if err != nil {
 			fmt.Println("refused", strings.Join(strings.Fields(err.Error()), " "))
 		} else {
-			fmt.Println("accepted", claims.Subject)
+			fmt.Println("accepted", words)
 		}
 	}
+}
+
+// A line of JSON is a request with proofs, any other a token.
+func judge(verifier *Verifier, proofs *Proofs, line string) (string, error) {
+	if strings.HasPrefix(line, "{") {
+		var request struct {
+			Proofs                   []string
+			Method, Path, Token, Jkt string
+		}
+		if err := json.Unmarshal([]byte(line), &request); err != nil {
+			return "", err
+		}
+		return "the proof", proofs.Check(request.Proofs, request.Method, request.Path, request.Token, request.Jkt)
+	}
+	claims, err := verifier.Verify(line)
+	if err != nil {
+		return "", err
+	}
+	return claims.Subject, nil
 }

@@ -97,6 +97,7 @@ impl Simulation {
             user: &user,
             scope: "openid offline_access",
             nonce: None,
+            jkt: None,
         };
         Issuer {
             app: self.test_app.app.clone(),

@@ -1,0 +1,299 @@
+//! Judges the proof of a request: whether it is right and recent, and whether it is shown for the
+//! first time.
+
+use std::time::Duration;
+
+use poem::Request;
+
+use super::nonce;
+use crate::{
+    app::App,
+    clock::Time,
+    config::{DpopNonce, Reloadable},
+    error::InfraError,
+    key::{ExpectedProof, Proof, verify_proof},
+    limit,
+    secret::Hash,
+    telemetry::metrics,
+    ticket::{Once, Payer, TicketKind},
+};
+
+const HEADER: &str = "dpop";
+
+/// The greatest age of a proof by the clock of its maker, in seconds.
+const MAX_AGE: i64 = 60;
+
+/// How far that clock may be ahead of ours, in seconds.
+const MAX_AHEAD: i64 = 30;
+
+/// A ticket store whose data began less than this many seconds before a proof was made may have lost
+/// its use (RD-09). It is more than [`MAX_AHEAD`], so that no clock ahead of ours carries a proof over
+/// the loss.
+const STORE_MARGIN: i64 = 60;
+
+/// How far the clocks of two instances may differ, in seconds.
+const CLOCK_MARGIN: i64 = 30;
+
+/// What a proof must be for, beside the method of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProofTarget<'a> {
+    /// The path of the endpoint below our public URL. The address at which a request arrived does not
+    /// count (PP-2).
+    pub(crate) path: &'a str,
+    /// The access token of the request, if it has one.
+    pub(crate) token: Option<&'a str>,
+}
+
+/// A proof that is right and recent, and may have been shown before.
+#[derive(Debug)]
+pub(crate) struct CheckedProof {
+    proof: Proof,
+    /// When the nonce of the proof was made; none for a proof that is recent by its own time.
+    nonce_made_at: Option<Time>,
+    /// A newer nonce, where that one gets old.
+    next_nonce: Option<String>,
+}
+
+impl CheckedProof {
+    /// Returns the thumbprint of the key.
+    #[must_use]
+    pub(crate) fn jkt(&self) -> &str {
+        &self.proof.jkt
+    }
+
+    /// Returns the nonce that the response brings, if it brings one (RFC 9449 §8.2).
+    #[must_use]
+    pub(crate) fn next_nonce(&self) -> Option<&str> {
+        self.next_nonce.as_deref()
+    }
+}
+
+/// Why a proof is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DpopError {
+    /// The proof is wrong, or was shown before; the reason for the log.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The proof needs this nonce (RFC 9449 §8).
+    #[error("the proof needs a nonce")]
+    UseNonce(String),
+    /// The client or the session has shown too many; how long it must wait.
+    #[error("too many proofs")]
+    TooMany(Duration),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl DpopError {
+    const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::UseNonce(_) => "nonce_demanded",
+            Self::TooMany(_) => "limited",
+            Self::Infra(_) => "failed",
+        }
+    }
+}
+
+fn counted<T>(result: Result<T, DpopError>) -> Result<T, DpopError> {
+    result.inspect_err(|error| metrics::dpop_proof(error.outcome()))
+}
+
+/// Reads and checks the proof of a request; none if it shows none. Nothing is stored.
+///
+/// # Errors
+/// [`DpopError::Invalid`] for a wrong proof or more than one; [`DpopError::UseNonce`] for one that is
+/// not recent.
+pub(crate) fn read(
+    app: &App,
+    config: &Reloadable,
+    request: &Request,
+    target: ProofTarget<'_>,
+) -> Result<Option<CheckedProof>, DpopError> {
+    if !request.headers().contains_key(HEADER) {
+        return Ok(None);
+    }
+    counted(check(app, config, request, target)).map(Some)
+}
+
+fn check(
+    app: &App,
+    config: &Reloadable,
+    request: &Request,
+    target: ProofTarget<'_>,
+) -> Result<CheckedProof, DpopError> {
+    let mut headers = request.headers().get_all(HEADER).iter();
+    // RFC 9449 §4.3, check 1.
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return Err(DpopError::Invalid("proof_repeated"));
+    };
+    let text = header
+        .to_str()
+        .map_err(|_| DpopError::Invalid("proof_malformed"))?;
+    let expected = ExpectedProof {
+        method: request.method().as_str(),
+        url: &format!("{}{}", app.public_url, target.path),
+        token: target.token,
+    };
+    let now = app.clock().now();
+    let proof =
+        verify_proof(text, &expected, now).map_err(|error| DpopError::Invalid(error.as_str()))?;
+    let nonce_made_at = check_time(app, config, &proof, now)?;
+    let is_old = |at: Time| now.since(at) > nonce::RENEWED_AFTER;
+    let next_nonce = nonce_made_at
+        .is_some_and(is_old)
+        .then(|| nonce::make(&app.macs.dpop_nonce, now));
+    Ok(CheckedProof {
+        proof,
+        nonce_made_at,
+        next_nonce,
+    })
+}
+
+/// PP-3: a proof is recent by its own time, or by the nonce that it shows: then its own time does not
+/// count, so that a client whose clock is wrong gets through and an old proof does not. Returns when
+/// the nonce was made.
+fn check_time(
+    app: &App,
+    config: &Reloadable,
+    proof: &Proof,
+    now: Time,
+) -> Result<Option<Time>, DpopError> {
+    let demand = || DpopError::UseNonce(nonce::make(&app.macs.dpop_nonce, now));
+    if let Some(nonce) = &proof.nonce {
+        let made_at = nonce::made_at(&app.macs.dpop_nonce, nonce, now);
+        return made_at.map(Some).ok_or_else(demand);
+    }
+    if is_recent(proof.iat, now) && config.token.dpop_nonce == DpopNonce::Needed {
+        Ok(None)
+    } else {
+        Err(demand())
+    }
+}
+
+fn is_recent(iat: i64, now: Time) -> bool {
+    let now = now.seconds();
+    (now - MAX_AGE..=now + MAX_AHEAD).contains(&iat)
+}
+
+/// Records that a proof was shown: each `jti` of a key counts once while the proof could pass (PP-5).
+/// What has a right to be here is known before: `payer` is the client that authenticated, or the
+/// session or user that the code, the grant or the token belongs to.
+///
+/// # Errors
+/// [`DpopError::Invalid`] for one that was shown before; [`DpopError::UseNonce`] where the ticket
+/// store may have lost that it was (RD-09); [`DpopError::TooMany`] over the budget of the payer.
+pub(crate) async fn claim(app: &App, proof: &CheckedProof, payer: Payer) -> Result<(), DpopError> {
+    counted(claim_first(app, proof, payer).await)?;
+    metrics::dpop_proof("accepted");
+    Ok(())
+}
+
+async fn claim_first(app: &App, proof: &CheckedProof, payer: Payer) -> Result<(), DpopError> {
+    if let Some(wait) = limit::proof(&app.tickets, payer).await? {
+        return Err(DpopError::TooMany(wait));
+    }
+    let now = app.clock().now();
+    let Proof { jkt, jti, .. } = &proof.proof;
+    let id = Hash::of(format!("dpop {jkt} {jti}").as_bytes());
+    let kept = kept_for(proof, now);
+    match app.tickets.once(TicketKind::Jti, &id, kept, now).await? {
+        Once::First { since } if is_after(proof, since) => Ok(()),
+        Once::First { .. } | Once::Forgotten => Err(DpopError::UseNonce(nonce::make(
+            &app.macs.dpop_nonce,
+            app.clock().now(),
+        ))),
+        Once::Again => Err(DpopError::Invalid("proof_replayed")),
+    }
+}
+
+/// Returns how long a proof could still pass at some instance.
+fn kept_for(proof: &CheckedProof, now: Time) -> Duration {
+    let nonce_ttl = i64::try_from(nonce::TTL.as_secs()).unwrap_or(i64::MAX);
+    let end = match proof.nonce_made_at {
+        Some(made_at) => made_at.seconds() + nonce_ttl,
+        None => proof.proof.iat + MAX_AGE,
+    };
+    let remaining = end - now.seconds() + CLOCK_MARGIN;
+    Duration::from_secs(u64::try_from(remaining).unwrap_or(1).max(1))
+}
+
+/// RD-09: whether the proof was made after the data of the ticket store began. With a nonce only the
+/// nonce shows it, since the clock of the client may be wrong by more than any margin.
+fn is_after(proof: &CheckedProof, since: Time) -> bool {
+    match proof.nonce_made_at {
+        Some(made_at) => made_at >= since,
+        None => proof.proof.iat >= since.seconds() + STORE_MARGIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_800_000_000_000);
+
+    fn at(seconds: i64) -> Time {
+        Time(NOW.0 + seconds * 1000)
+    }
+
+    fn shown(iat: i64, nonce_made_at: Option<Time>) -> CheckedProof {
+        CheckedProof {
+            proof: Proof {
+                jkt: "key".to_owned(),
+                jti: "one".to_owned(),
+                iat: at(iat).seconds(),
+                nonce: nonce_made_at.map(|_| "nonce".to_owned()),
+            },
+            nonce_made_at,
+            next_nonce: None,
+        }
+    }
+
+    #[test]
+    fn pp_3_a_proof_is_recent_from_60_s_old_to_30_s_ahead() {
+        for (iat, expected) in [
+            (-61, false),
+            (-60, true),
+            (0, true),
+            (30, true),
+            (31, false),
+        ] {
+            assert_eq!(is_recent(at(iat).seconds(), NOW), expected, "{iat}");
+        }
+        assert!(!is_recent(i64::MAX, NOW) && !is_recent(i64::MIN, NOW));
+    }
+
+    #[test]
+    fn pp_5_a_proof_is_remembered_for_longer_than_it_can_pass() {
+        for (iat, nonce, expected) in [
+            // Until it is 60 s old, and as long as another clock may be behind.
+            (0, None, 90),
+            (30, None, 120),
+            (-60, None, 30),
+            // Until the nonce is 300 s old, whatever its own time says.
+            (0, Some(at(0)), 330),
+            (-9999, Some(at(-299)), 31),
+            (i64::from(i32::MAX), Some(at(0)), 330),
+        ] {
+            let kept = kept_for(&shown(iat, nonce), NOW);
+            assert_eq!(kept, Duration::from_secs(expected), "{iat} {nonce:?}");
+        }
+    }
+
+    #[test]
+    fn pp_6_after_a_loss_a_proof_needs_a_later_nonce_or_a_minute() {
+        for (iat, nonce, expected) in [
+            (59, None, false),
+            (60, None, true),
+            (3600, Some(Time(NOW.0 - 1)), false),
+            (-3600, Some(NOW), true),
+        ] {
+            assert_eq!(
+                is_after(&shown(iat, nonce), NOW),
+                expected,
+                "{iat} {nonce:?}"
+            );
+        }
+    }
+}

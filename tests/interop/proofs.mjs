@@ -1,0 +1,76 @@
+// Proofs of possession (RFC 9449 §4.3) that an API accepts, and those that it refuses: each is a good one with one
+// thing wrong. `ask` is what a request shows.
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+
+export const api = 'https://api.example/school';
+const [method, path, token] = ['GET', '/lessons', 'a.b.c'];
+
+const hash = (text) => createHash('sha256').update(text).digest('base64url');
+const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+// A key of a client, with its members in the order of the thumbprint (RFC 7638 §3.2).
+function key(namedCurve = 'P-256') {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve });
+  const { crv, kty, x, y } = publicKey.export({ format: 'jwk' });
+  const { d } = privateKey.export({ format: 'jwk' });
+  return { privateKey, jwk: { crv, kty, x, y }, d, jkt: hash(JSON.stringify({ crv, kty, x, y })) };
+}
+
+function signed(header, claims, { privateKey }) {
+  const input = `${part(header)}.${part(claims)}`;
+  return `${input}.${sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+}
+
+export function proofCases() {
+  const [own, other, rsa] = [key(), key(), generateKeyPairSync('rsa', { modulusLength: 2048 })];
+  const now = Math.floor(Date.now() / 1000);
+  const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: own.jwk };
+  const claims = () => ({ jti: randomUUID(), htm: method, htu: `${api}${path}`, iat: now, ath: hash(token) });
+  const ask = (...proofs) => ({ proofs, method, path, token, jkt: own.jkt });
+  const proof = (change = {}, changedHeader = {}, by = own) =>
+    signed({ ...header, ...changedHeader }, { ...claims(), ...change }, by);
+  const seen = proof();
+  const rsaInput = `${part({ ...header, alg: 'RS256', jwk: rsa.publicKey.export({ format: 'jwk' }) })}.${part(claims())}`;
+  const byRsa = `${rsaInput}.${sign('sha256', Buffer.from(rsaInput), rsa.privateKey).toString('base64url')}`;
+  const good = {
+    'a proof': ask(seen),
+    'another proof': ask(proof()),
+    'with a query in htu': ask(proof({ htu: `${api}${path}?a=b#c` })),
+    'with the default port in htu': ask(proof({ htu: 'HTTPS://API.example:443/school/lessons' })),
+    'of a clock that is 20 s ahead': ask(proof({ iat: now + 20 })),
+    'with more members': ask(proof({ more: 1, exp: now + 60 }, { kid: 'any' })),
+  };
+  const bad = {
+    'no proof': ask(),
+    'two proofs': ask(proof(), proof()),
+    'one that was seen': ask(seen),
+    'no JWT': ask('x'),
+    'over 4 KiB': ask(proof({ more: 'x'.repeat(4096) })),
+    'an access token': ask(proof({}, { typ: 'at+jwt' })),
+    'no type': ask(proof({}, { typ: undefined })),
+    'no algorithm': ask(`${part({ ...header, alg: 'none' })}.${part(claims())}.`),
+    'RS256': ask(byRsa),
+    'an empty crit': ask(proof({}, { crit: [] })),
+    'an unknown crit': ask(proof({}, { crit: ['more'], more: 1 })),
+    'no key': ask(proof({}, { jwk: undefined })),
+    'the private key': ask(proof({}, { jwk: { ...own.jwk, d: own.d } })),
+    'a key on another curve': ask(proof({}, { jwk: key('P-384').jwk })),
+    'a signature by another key': ask(proof({}, {}, other)),
+    'another key': ask(proof({}, { jwk: other.jwk }, other)),
+    'no jti': ask(proof({ jti: undefined })),
+    'a long jti': ask(proof({ jti: 'x'.repeat(513) })),
+    'another method': ask(proof({ htm: 'POST' })),
+    'no method': ask(proof({ htm: undefined })),
+    'another address': ask(proof({ htu: `${api}/register` })),
+    'another host': ask(proof({ htu: `https://evil.example${path}` })),
+    'no address': ask(proof({ htu: undefined })),
+    'another token': ask(proof({ ath: hash('another') })),
+    'no token': ask(proof({ ath: undefined })),
+    'of 2 min ago': ask(proof({ iat: now - 120 })),
+    'of 2 min ahead': ask(proof({ iat: now + 120 })),
+    'no time': ask(proof({ iat: undefined })),
+    'over': ask(proof({ exp: now - 60 })),
+    'not yet': ask(proof({ nbf: now + 120 })),
+  };
+  return { good, bad };
+}
