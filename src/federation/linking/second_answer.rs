@@ -47,7 +47,7 @@ impl Waiting {
     fn enter(&self, payer: Payer) -> Option<Place<'_>> {
         let payer = match payer {
             Payer::Network(address) => Payer::Network(Network::of(address).address()),
-            Payer::User(_) | Payer::Client(_) => payer,
+            Payer::User(_) | Payer::Session(_) | Payer::Client(_) => payer,
         };
         let mut all = self.all();
         let of_one = all.iter().filter(|other| **other == payer).count();

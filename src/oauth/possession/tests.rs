@@ -13,7 +13,6 @@ use poem::{Request, http::header};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 
-use super::*;
 use crate::{
     config::DpopNonce,
     key::test_keys::{ProofKey, ath, proof_claims},
