@@ -49,13 +49,23 @@ async fn hit_network(
     caller: IpAddr,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, InfraError> {
+    check_network(tickets, scope, caller, budgets, Mode::Count).await
+}
+
+async fn check_network(
+    tickets: &Tickets,
+    scope: &'static str,
+    caller: IpAddr,
+    budgets: &[Budget],
+    mode: Mode,
+) -> Result<Option<Duration>, InfraError> {
     let network = Network::of(caller);
     // All counters are in one slot of a Redis Cluster: that of the widest prefix.
     let widest = network.prefixes().next_back();
     let subject = Hash::of(&widest.map(Prefix::to_bytes).unwrap_or_default());
     let counters = network_counters(tickets, scope, network, budgets);
     let tickets = tickets.charged_to(Payer::Network(caller));
-    let wait = check(&tickets, &subject, counters, Mode::Count).await?;
+    let wait = check(&tickets, &subject, counters, mode).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
@@ -135,20 +145,49 @@ pub async fn pushed(
     hit_network(tickets, "pushed network", caller, &limits.authorize).await
 }
 
-/// Counts a proof of possession, whose identifier is stored for some minutes, for the client, session
-/// or user that shows it, or else for its network. `Some` is a refusal with 429.
-pub async fn proof(tickets: &Tickets, payer: Payer) -> Result<Option<Duration>, InfraError> {
+/// Returns how long `payer` has to wait until it may show another proof of possession at a client. Counts
+/// nothing: see [`count_proof`].
+pub async fn peek_proof(
+    tickets: &Tickets,
+    payer: Payer,
+    client_id: &str,
+) -> Result<Option<Duration>, InfraError> {
+    proof(tickets, payer, client_id, Mode::Peek).await
+}
+
+/// Counts a proof of possession that was shown for the first time. A repeated one is not counted: a thief
+/// who captured it must not spend the budget of its maker.
+pub async fn count_proof(
+    tickets: &Tickets,
+    payer: Payer,
+    client_id: &str,
+) -> Result<(), InfraError> {
+    proof(tickets, payer, client_id, Mode::Count).await?;
+    Ok(())
+}
+
+/// The identifier of each proof is stored for up to 330 s, and never dropped: the counts keep what one
+/// payer stores small beside the space of the store. A client has the proofs of all its users.
+async fn proof(
+    tickets: &Tickets,
+    payer: Payer,
+    client_id: &str,
+    mode: Mode,
+) -> Result<Option<Duration>, InfraError> {
     let per_minute = |count| [Budget { count, seconds: 60 }];
-    let (subject, count) = match payer {
+    let (id, count) = match &payer {
         Payer::Network(caller) => {
-            return hit_network(tickets, "proof network", caller, &per_minute(600)).await;
+            let budgets = per_minute(600);
+            return check_network(tickets, "proof network", *caller, &budgets, mode).await;
         }
-        Payer::User(id) | Payer::Session(id) => (Hash::of(id.as_bytes()), 600),
-        // All users of one client.
-        Payer::Client(id) => (id, 30_000),
+        Payer::User(id) | Payer::Session(id) => (id.as_bytes().as_slice(), 100),
+        Payer::Client(id) => (id.as_bytes().as_slice(), 6_000),
     };
+    let subject = Hash::of(&[id, client_id.as_bytes()].concat());
     let tickets = tickets.charged_to(payer);
-    hit(&tickets, "proof", &subject, &per_minute(count)).await
+    let counters = counters("proof", &per_minute(count));
+    let wait = check(&tickets, &subject, counters, mode).await?;
+    Ok(wait.inspect(|_| metrics::limited("proof")))
 }
 
 /// Counts a refusal of a grant's key that has a row in the audit log. `Some` is how long further ones

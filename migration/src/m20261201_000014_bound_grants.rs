@@ -7,7 +7,12 @@ pub(crate) struct Migration;
 
 const UP: &[&str] = &["ALTER TABLE grant_families ADD COLUMN dpop_jkt text"];
 
-const DOWN: &[&str] = &["ALTER TABLE grant_families DROP COLUMN dpop_jkt"];
+/// Bound grants end: without the column their refresh tokens would be worth something without the key.
+const DOWN: &[&str] = &[
+    "UPDATE grant_families SET revoked_at = created_at, current_hash = NULL, previous_hash = NULL, \
+     successor = NULL WHERE dpop_jkt IS NOT NULL AND revoked_at IS NULL",
+    "ALTER TABLE grant_families DROP COLUMN dpop_jkt",
+];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

@@ -331,7 +331,8 @@ mod tests {
         assert_eq!(words("fr = \"Cours\"").for_locale("en"), Some("Cours"));
         let brazilian = words("en = \"Lessons\"\npt-BR = \"Aulas\"");
         assert_eq!(brazilian.for_locale("pt-br"), Some("Aulas"));
-        assert_eq!(brazilian.for_locale("pt"), Some("Lessons"));
+        assert_eq!(brazilian.for_locale("pt"), Some("Aulas"));
+        assert_eq!(brazilian.for_locale("es"), Some("Lessons"));
         assert_eq!(words("").for_locale("en"), None);
     }
 }

@@ -178,19 +178,29 @@ fn is_recent(iat: i64, now: Time) -> bool {
 
 /// Records that a proof was shown: each `jti` of a key counts once while the proof could pass (PP-5).
 /// What has a right to be here is known before: `payer` is the client that authenticated, or the
-/// session or user that the code, the grant or the token belongs to.
+/// session or user that the code, the grant or the token of `client_id` belongs to.
 ///
 /// # Errors
 /// [`DpopError::Invalid`] for one that was shown before; [`DpopError::UseNonce`] where the ticket
 /// store may have lost that it was (RD-09); [`DpopError::TooMany`] over the budget of the payer.
-pub(crate) async fn claim(app: &App, proof: &CheckedProof, payer: Payer) -> Result<(), DpopError> {
-    counted(claim_first(app, proof, payer).await)?;
+pub(crate) async fn claim(
+    app: &App,
+    proof: &CheckedProof,
+    payer: Payer,
+    client_id: &str,
+) -> Result<(), DpopError> {
+    counted(claim_first(app, proof, payer, client_id).await)?;
     metrics::dpop_proof("accepted");
     Ok(())
 }
 
-async fn claim_first(app: &App, proof: &CheckedProof, payer: Payer) -> Result<(), DpopError> {
-    if let Some(wait) = limit::proof(&app.tickets, payer).await? {
+async fn claim_first(
+    app: &App,
+    proof: &CheckedProof,
+    payer: Payer,
+    client_id: &str,
+) -> Result<(), DpopError> {
+    if let Some(wait) = limit::peek_proof(&app.tickets, payer, client_id).await? {
         return Err(DpopError::TooMany(wait));
     }
     let now = app.clock().now();
@@ -198,7 +208,9 @@ async fn claim_first(app: &App, proof: &CheckedProof, payer: Payer) -> Result<()
     let id = Hash::of(format!("dpop {jkt} {jti}").as_bytes());
     let kept = kept_for(proof, now);
     match app.tickets.once(TicketKind::Jti, &id, kept, now).await? {
-        Once::First { since } if is_after(proof, since) => Ok(()),
+        Once::First { since } if is_after(proof, since) => {
+            Ok(limit::count_proof(&app.tickets, payer, client_id).await?)
+        }
         Once::First { .. } | Once::Forgotten => Err(DpopError::UseNonce(nonce::make(
             &app.macs.dpop_nonce,
             app.clock().now(),

@@ -87,7 +87,8 @@ pub(crate) async fn claim_proof(
             Ok(())
         };
     };
-    Ok(dpop::claim(app, proof, Payer::Network(caller.ip)).await?)
+    let client_id = client.map_or("", |client| &client.client_id);
+    Ok(dpop::claim(app, proof, Payer::Network(caller.ip), client_id).await?)
 }
 
 /// Tokens (RFC 6749 §5.1).

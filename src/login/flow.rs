@@ -21,7 +21,9 @@ use uuid::Uuid;
 pub use entity::magic_link_flow::{FlowState, Model as Flow};
 pub use start::{NewFlow, count_send, list_open, open, was_sent_just_now};
 pub use sweep::sweep;
-pub use tries::{Try, count_refusal, count_try, is_repeated_code, remember_wrong_code};
+pub use tries::{
+    Try, count_refusal, count_try, is_repeated_code, remember_wrong_code, takes_attempts,
+};
 
 use crate::{
     db::{

@@ -304,8 +304,7 @@ impl<'a> LoginFinisher<'a> {
         }
     }
 
-    /// Uses a code or a link and returns the tokens, and the nonce that the app's next proof of
-    /// possession shows. Refusals are committed as well.
+    /// Uses a code or a link; returns the tokens and the nonce for the app's next proof. Refusals are committed.
     pub(super) async fn finish(
         mut self,
         proof: &LoginProof,
@@ -356,12 +355,15 @@ impl<'a> LoginFinisher<'a> {
         Ok(dpop::read(self.app, &self.config, self.request, target)?)
     }
 
-    /// Claims that proof, now that the caller holds the flow.
+    /// Claims that proof, but not for a flow that takes no attempts: strangers can make it endless (PP-5).
     async fn claim_possession(&self, flow: &Flow) -> Result<(), PossessionError> {
+        let (now, max_tries) = (self.app.clock().now(), self.config.limits.tries_per_flow);
+        if self.possession.is_some() && !flow::takes_attempts(flow, now, max_tries) {
+            return Ok(());
+        }
         let client_id = flow.client_id.as_deref();
         let client = client_id.and_then(|id| first_party::find_app(&self.config, id));
-        let proof = self.possession.as_ref();
-        app_api::claim_proof(self.app, client, proof, &self.caller).await
+        app_api::claim_proof(self.app, client, self.possession.as_ref(), &self.caller).await
     }
 
     fn attempt<'b>(&'b self, device: Option<&'b Plain>, proof: &LoginProof) -> ConsumeAttempt<'b> {

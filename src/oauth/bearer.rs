@@ -181,7 +181,7 @@ async fn demand_proof(
         Some(active) => Payer::User(active.holder.user.id),
         None => Payer::Client(Hash::of(token.client.client_id.as_bytes())),
     };
-    dpop::claim(app, &proof, payer).await?;
+    dpop::claim(app, &proof, payer, &token.client.client_id).await?;
     Ok(proof.next_nonce().map(str::to_owned))
 }
 

@@ -80,7 +80,7 @@ impl<'a> TokenRequest<'a> {
             ClientAuth::None => payer,
             _ => Payer::Client(Hash::of(self.client.client_id.as_bytes())),
         };
-        Ok(dpop::claim(self.app, proof, payer).await?)
+        Ok(dpop::claim(self.app, proof, payer, &self.client.client_id).await?)
     }
 
     /// RFC 9449 §10: a code that is bound to a key is redeemed with a proof by that key (PP-8).

@@ -11,6 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::DOUBLE_CLICK;
 use crate::{db::Tx, error::InfraError, secret::Hash};
 
 /// The most refusals of one flow that have rows in the audit log: more than its tries, its emails
@@ -28,6 +29,15 @@ pub struct Try<'a> {
     pub state: FlowState,
     /// The keyed hash of the code and its flow.
     pub code_mac: &'a Hash,
+}
+
+/// Returns whether an attempt at this flow may count, or repeat a success of a moment ago (B7).
+#[must_use]
+pub fn takes_attempts(flow: &Flow, now: Time, max_tries: u32) -> bool {
+    let is_open = flow.state == FlowState::Open && flow.expires_at > now;
+    let has_tries = flow.tries < i32::try_from(max_tries).unwrap_or(i32::MAX);
+    let is_repeat = |at: Time| now.since(at) <= DOUBLE_CLICK;
+    (is_open && has_tries) || flow.consumed_at.is_some_and(is_repeat)
 }
 
 /// D2: counts a try, by one guarded statement, before anything is compared. Returns `false` if no try

@@ -117,13 +117,12 @@ async fn authorize(app: &TestApp, scope: &'static str) -> Authorized {
         identity_id: identity.id,
         amr: "",
     };
-    let browser = Some(Hash::of(b"browser"));
     let start = NewSession {
         user: &user,
         method,
         device: "Test",
         remembered: false,
-        browser,
+        browser: Some(Hash::of(b"browser")),
     };
     let (session, _) = session::start(&tx, start, &config.session).await.unwrap();
     let sign_in = SignIn::from(&session);

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
+    config::ClientAuth,
     dpop::{self, CheckedProof, ProofTarget},
     telemetry::metrics,
     ticket::Payer,
@@ -74,7 +75,10 @@ async fn accept(
     };
     let mut pushed = read_request(&request)?;
     request.bind_push(&mut pushed)?;
-    request.claim_proof(Payer::Network(caller.ip)).await?;
+    // Anyone may push in the name of a public client, and a repeated push binds its code to the same key.
+    if request.client.token_endpoint_auth_method != ClientAuth::None {
+        request.claim_proof(Payer::Network(caller.ip)).await?;
+    }
     let request_uri = push::store(&request, pushed).await?;
     metrics::pushed(&request.client.client_id);
     let reference = json!({

@@ -342,6 +342,9 @@ async fn revoke_if_replayed(
     check_binding(request, &spent.binding)?;
     request.check_key_of_code(spent.binding.dpop_jkt.as_deref())?;
     if app.clock().now().since(spent.claimed_at) > RACE {
+        // A request that was captured whole ends nothing: its proof was shown before (PP-12).
+        let payer = Payer::Network(request.caller.ip);
+        request.claim_proof(payer).await?;
         let tx = app.db.begin().await?;
         if grant_store::revoke(&tx, spent.grant_id).await? {
             let event = request

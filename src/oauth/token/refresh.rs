@@ -117,7 +117,7 @@ async fn claim_proof(
     let position = token.position_in(&grant, now);
     let holds = grant.client_id == request.client.client_id
         && grant.revoked_at.is_none()
-        && matches!(position, FamilyPosition::Current | FamilyPosition::Repeated)
+        && position != FamilyPosition::Foreign
         && request.check_key_of_grant(&grant).is_ok();
     if holds {
         request.claim_proof(Payer::User(grant.user_id)).await?;

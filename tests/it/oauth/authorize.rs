@@ -236,7 +236,8 @@ async fn posted(
         .map(|(name, _)| name.into_owned())
         .collect();
     assert_eq!(names, ["posted"]);
-    for (name, value) in parameters {
+    // The random handle may hold a short value by chance.
+    for (name, value) in parameters.iter().filter(|(_, value)| value.len() > 8) {
         let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
         assert!(
             !to.as_str().contains(&encoded) && !to.as_str().contains(value.as_str()),

@@ -34,6 +34,7 @@ on_both!(
     pp_7_apps_get_bound_tokens_from_both_versions_of_the_api,
     pp_2_behind_a_proxy_the_public_address_counts,
     pp_5_of_a_hundred_at_once_one_passes,
+    pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries,
     pp_6_without_the_store_it_is_503,
     pp_12_a_stolen_token_is_refused,
 );
@@ -286,13 +287,12 @@ async fn pp_2_behind_a_proxy_the_public_address_counts(test_app: TestApp) {
     let attempt = Attempt::new();
     let code = attempt.code(&mut browser).await;
     let fields: Vec<_> = attempt.exchange(&code).into_iter().collect();
-    // As a proxy that `server.trusted_proxies` names passes a request on.
+    // As a proxy passes a request on: another Host would be 421 (PX-01), and what it forwards does not count.
     let through = async |htu: String| {
         let claims = dpop::claims("POST", &htu, now(&test_app));
         let request = Request::builder()
             .method(Method::POST)
             .uri_str(TOKEN)
-            .header(header::HOST, "10.0.0.5:8080")
             .header("x-forwarded-for", "192.0.2.9")
             .header("x-forwarded-host", "evil.example")
             .header("x-forwarded-proto", "http")
@@ -339,6 +339,34 @@ async fn pp_5_of_a_hundred_at_once_one_passes(test_app: TestApp) {
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{}", refused.body);
         assert_eq!(error_of(refused), "invalid_dpop_proof");
     }
+}
+
+/// Anyone may begin a flow and enter wrong codes.
+async fn pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries(test_app: TestApp) {
+    prepare(&test_app).await;
+    let prover = Prover::new();
+    let new = json!({
+        "client_id": "web", "email": "pp5-codes@example.com",
+        "code_challenge": CHALLENGE, "code_challenge_method": "S256",
+    });
+    let begun = send_json(&test_app, "/api/v1/auth/magic-link/request", &new, None).await;
+    let begun: Value = serde_json::from_str(&begun.body).unwrap();
+    let path = "/api/v1/auth/magic-link/consume";
+    let own = async || test_app.app.tickets.usage().await.unwrap().own;
+    let (before, mut of_one) = (own().await, 0);
+    for number in 0..20 {
+        let body = json!({
+            "flow_id": begun["flow_id"], "code": format!("{number:08}"), "code_verifier": VERIFIER,
+        });
+        let shown = proof(&test_app, &prover, path);
+        let refused = send_json(&test_app, path, &body, Some(&shown)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+        if number == 0 {
+            of_one = own().await - before;
+            assert_ne!(of_one, 0, "the first is remembered");
+        }
+    }
+    assert_eq!(own().await - before, 5 * of_one);
 }
 
 async fn pp_6_without_the_store_it_is_503(test_app: TestApp) {
