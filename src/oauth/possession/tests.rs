@@ -418,17 +418,29 @@ async fn pp_5_each_proof_of_a_key_counts_once_while_it_could_pass() {
     assert_eq!(again.reason, "proof_replayed");
     let challenge = challenge_of(VERIFIER);
     let same_jti = with(claims_for(&test_app, PUSH), "jti", claims["jti"].clone());
-    let form = [
-        ("client_id", "web"),
-        ("response_type", "code"),
-        ("redirect_uri", "https://app.example/cb"),
-        ("code_challenge", &*challenge),
-        ("code_challenge_method", "S256"),
-    ];
-    let pushed = test_app
-        .post_proving(PUSH, None, &form, &[&key.proof(&same_jti)])
-        .await;
+    let proof_of_push = key.proof(&same_jti);
+    let push = async |client: &str, secret: &str| {
+        let form = [
+            ("client_id", client),
+            ("client_secret", secret),
+            ("response_type", "code"),
+            ("redirect_uri", "https://app.example/cb"),
+            ("code_challenge", &*challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        let form = if secret.is_empty() {
+            [&form[..1], &form[2..]].concat()
+        } else {
+            form.to_vec()
+        };
+        test_app
+            .post_proving(PUSH, None, &form, &[&proof_of_push])
+            .await
+    };
+    let pushed = push("post", SECRET).await;
     assert_eq!(pushed.error(), INVALID_PROOF, "at another endpoint");
+    // In the name of a public client anyone may push: nothing is stored for it.
+    assert_eq!(push("web", "").await.status, 201);
     let other = ProofKey::es256().proof(&claims);
     assert_eq!(
         request_own(&test_app, &[&other]).await.status,

@@ -293,6 +293,7 @@ async fn pp_2_behind_a_proxy_the_public_address_counts(test_app: TestApp) {
         let request = Request::builder()
             .method(Method::POST)
             .uri_str(TOKEN)
+            .header(header::HOST, "id.test")
             .header("x-forwarded-for", "192.0.2.9")
             .header("x-forwarded-host", "evil.example")
             .header("x-forwarded-proto", "http")
