@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs};
 use repository_rules::{
     arrow, files,
     links::{has_anchor, links, paths, resolve},
-    root, text,
+    product_files, root, text,
 };
 
 /// Returns every Markdown page, by its path.
@@ -84,6 +84,34 @@ fn the_kinds_of_the_audit_log_are_documented() {
             .map(|kind| format!("no row for {kind}"))
             .collect::<Vec<_>>(),
     );
+}
+
+/// Each reason in the tables for operators is a word of the sources: none stays there under an old name.
+#[test]
+fn the_documented_reasons_are_words_of_the_sources() {
+    let sources: Vec<String> = product_files().into_iter().map(|(_, text)| text).collect();
+    let page = text("docs/operations.md");
+    let tables = page.split("| reason | means |").skip(1);
+    let rows = tables.flat_map(|table| {
+        let rows = table.lines().skip(1);
+        rows.take_while(|line| line.starts_with('|'))
+    });
+    let first_cells = rows.filter_map(|row| row.split('|').nth(1));
+    // Of a family such as `up_…` only the prefix is named.
+    let reasons: Vec<&str> = first_cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|word| !word.contains('…'))
+        .collect();
+    assert!(reasons.len() >= 80, "only {} are found", reasons.len());
+    let is_word = |reason: &str| {
+        let literal = format!("\"{reason}\"");
+        sources.iter().any(|source| source.contains(&literal))
+    };
+    let unknown = reasons.into_iter().filter(|reason| !is_word(reason));
+    let unknown: Vec<String> = unknown
+        .map(|reason| format!("no source has the reason {reason}"))
+        .collect();
+    assert_none(&unknown);
 }
 
 #[test]
