@@ -18,8 +18,22 @@ use crate::{
     telemetry::metrics,
 };
 
+/// A reason of an event. Each module lists its own reasons, as an enum. The words are a contract with
+/// readers of the audit log, and never input.
+pub trait AuditReason {
+    /// Returns the word in the audit log.
+    fn word(self) -> &'static str;
+}
+
 /// The reason of an event that an operator caused by a command.
-pub(crate) const BY_OPERATOR: &str = "ops";
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByOperator;
+
+impl AuditReason for ByOperator {
+    fn word(self) -> &'static str {
+        "ops"
+    }
+}
 
 pub use audit_event::{Column, Entity, Model};
 
@@ -147,11 +161,11 @@ impl Event {
         }
     }
 
-    /// Sets the reason of a refusal: a fixed word, never input.
     #[must_use]
-    pub fn reason(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
-        self.row.reason = Set(Some(reason.to_owned()));
+    pub fn reason(mut self, reason: impl AuditReason) -> Self {
+        let word = reason.word();
+        self.reason = Some(word);
+        self.row.reason = Set(Some(word.to_owned()));
         self
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{AuditReason, Event, Kind},
     login::{
         PageError, RequestContext, context::see_other, device, done::Done, page::SignedOutPage,
         page_error,
@@ -33,6 +33,21 @@ enum SessionsToEnd {
     Current,
     All,
     One(Uuid),
+}
+
+/// Why a sign-out has no session of its own in the audit log.
+#[derive(Clone, Copy, Debug)]
+enum SignOutReason {
+    /// All sessions of the user ended.
+    Everywhere,
+}
+
+impl AuditReason for SignOutReason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Everywhere => "everywhere",
+        }
+    }
 }
 
 /// `POST /account/sign-out`.
@@ -134,7 +149,7 @@ async fn end_and_record(
         SessionsToEnd::All => {
             session::end_all(&tx, user).await?;
             device::end_all(&tx, user).await?;
-            event.reason("everywhere").record(&tx).await?;
+            event.reason(SignOutReason::Everywhere).record(&tx).await?;
         }
         SessionsToEnd::Current => {
             session::end(&tx, user, current.session.id).await?;

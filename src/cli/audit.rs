@@ -184,6 +184,7 @@ mod tests {
     use crate::{
         audit::{Event, Kind},
         cli::users::tests::database,
+        magic_link::refusal::ConsumeRefusal,
         secret,
     };
 
@@ -211,7 +212,7 @@ mod tests {
             .await
             .unwrap();
         Event::new(Kind::MagicLinkRefused)
-            .reason("expired")
+            .reason(ConsumeRefusal::Expired)
             .flow(flow)
             .record(&tx)
             .await

@@ -110,7 +110,7 @@ async fn revoke(db: &Db, id: Uuid, json: bool) -> Outcome {
         return Err(not_found());
     }
     Event::new(Kind::SignedOut)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .user(owner)
         .session(id)
         .record(&tx)

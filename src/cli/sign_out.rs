@@ -113,7 +113,7 @@ async fn end_access(db: &Db, user: Uuid) -> Outcome {
     device::end_all(&tx, user).await?;
     Event::new(Kind::SignedOut)
         .user(user)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;
@@ -127,7 +127,7 @@ async fn disconnect(db: &Db, user: Uuid, provider: &str) -> Result<u64, CommandE
         Event::new(Kind::IdentityUnlinked)
             .user(user)
             .provider(provider)
-            .reason(audit::BY_OPERATOR)
+            .reason(audit::ByOperator)
             .record(&tx)
             .await?;
     }

@@ -49,7 +49,7 @@ pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool)
     user::set_roles(&tx, user.id, roles).await?;
     Event::new(Kind::UserCreated)
         .user(user.id)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;
@@ -74,7 +74,7 @@ pub(super) async fn set_roles(db: &Db, who: &str, roles: &[String], json: bool) 
     user::set_roles(&tx, user.id, roles).await?;
     Event::new(Kind::UserRolesSet)
         .user(user.id)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;
@@ -99,7 +99,7 @@ pub(super) async fn set_name(db: &Db, who: &str, name: &str, json: bool) -> Outc
     user::set_name(&tx, user.id, name.as_deref()).await?;
     Event::new(Kind::UserNameSet)
         .user(user.id)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;
@@ -116,7 +116,7 @@ pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     device::end_all(&tx, user.id).await?;
     Event::new(Kind::UserDisabled)
         .user(user.id)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;
@@ -130,7 +130,7 @@ pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
     user::set_state(&tx, user.id, UserState::Active).await?;
     Event::new(Kind::UserEnabled)
         .user(user.id)
-        .reason(audit::BY_OPERATOR)
+        .reason(audit::ByOperator)
         .record(&tx)
         .await?;
     tx.commit().await?;

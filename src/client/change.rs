@@ -11,7 +11,7 @@ use super::{
     store::{self, Row},
 };
 use crate::{
-    audit::{self, Event, Kind},
+    audit::{AuditReason, ByOperator, Event, Kind},
     config::{Client, ClientAuth, ClientBlock, Problem, client_definition},
     db::Tx,
     error::InfraError,
@@ -63,9 +63,8 @@ pub enum SecretRotation {
     EndOld,
 }
 
-impl SecretRotation {
-    /// Returns the reason code for the audit log.
-    const fn as_str(self) -> &'static str {
+impl AuditReason for SecretRotation {
+    fn word(self) -> &'static str {
         match self {
             Self::KeepOld => "old_kept",
             Self::ReplaceAll => "old_ended",
@@ -102,7 +101,7 @@ pub async fn create(
     }
     Event::new(Kind::ClientCreated)
         .client(Some(&client.client_id))
-        .reason(audit::BY_OPERATOR)
+        .reason(ByOperator)
         .record(tx)
         .await?;
     Ok(ChangedClient {
@@ -136,7 +135,7 @@ pub async fn rotate_secret(
     });
     let secret = (rotation != SecretRotation::EndOld).then(Plain::generate);
     hashes.splice(0..0, secret.as_ref().map(hash));
-    let event = Event::new(Kind::ClientSecretRotated).reason(rotation.as_str());
+    let event = Event::new(Kind::ClientSecretRotated).reason(rotation);
     update_definition(tx, &row, &client, event).await?;
     Ok(ChangedClient {
         client,
@@ -168,7 +167,7 @@ pub async fn set_keys(
     let (client, warnings) = context
         .parse_block(block)
         .map_err(ClientChangeError::Invalid)?;
-    let event = Event::new(Kind::ClientChanged).reason(audit::BY_OPERATOR);
+    let event = Event::new(Kind::ClientChanged).reason(ByOperator);
     update_definition(tx, &row, &client, event).await?;
     Ok(ChangedClient {
         client,
@@ -193,7 +192,7 @@ pub async fn set_enabled(tx: &Tx, id: &str, enabled: bool) -> Result<Row, Client
     };
     Event::new(kind)
         .client(Some(id))
-        .reason(audit::BY_OPERATOR)
+        .reason(ByOperator)
         .record(tx)
         .await?;
     row.enabled = enabled;

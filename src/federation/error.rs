@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::web::error::RETRY_AFTER;
+use crate::{audit::AuditReason, web::error::RETRY_AFTER};
 
 /// Defines each code in one row: what it means, its name in the audit log, and the page that the
 /// user sees.
@@ -307,6 +307,12 @@ impl RefusalCode {
             RefusalPage::StoreUnavailable => Some(RETRY_AFTER),
             _ => None,
         }
+    }
+}
+
+impl AuditReason for RefusalCode {
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn record(
         return Ok(());
     }
     let mut event = Event::new(Kind::UpstreamRefused)
-        .reason(refusal.error.code.as_str())
+        .reason(refusal.error.code)
         .caller(&caller.network, &caller.request_id);
     if is_known {
         event = event.provider(provider);

@@ -5,7 +5,7 @@
 
 use super::{device, notify::notify};
 use crate::{
-    audit::{Event, Kind},
+    audit::{AuditReason, Event, Kind},
     config::{Reloadable, SignUp},
     db::Tx,
     error::InfraError,
@@ -146,6 +146,12 @@ impl SignInRefusal {
             Self::AddressClaimed => "address_held",
             Self::IdentityUnlinked => "identity_unlinked",
         }
+    }
+}
+
+impl AuditReason for SignInRefusal {
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{AuditReason, Event, Kind},
     error::InfraError,
     limit,
     secret::Plain,
@@ -143,6 +143,17 @@ pub async fn require_pending_link(
     }
 }
 
+/// The reason of a pending link that belongs to another browser, was used, or has expired. A provider's
+/// callback gives the same word.
+#[derive(Clone, Copy, Debug)]
+struct PendingLinkRefused;
+
+impl AuditReason for PendingLinkRefused {
+    fn word(self) -> &'static str {
+        "lk_browser"
+    }
+}
+
 /// Records that a pending link is not available to this browser, and returns the error for it.
 ///
 /// Anyone may name links that do not exist: only a user who is signed in has a row in the audit log,
@@ -152,7 +163,11 @@ pub async fn refuse_pending_link(
     context: &RequestContext,
 ) -> Result<PageError, InfraError> {
     if let Some(request_id) = context.caller.reference_if_refused() {
-        tracing::warn!(request_id, reason = "lk_browser", "upstream link refused");
+        tracing::warn!(
+            request_id,
+            reason = PendingLinkRefused.word(),
+            "upstream link refused"
+        );
     }
     let Some(current) = &context.current else {
         return Ok(PageError::PendingLinkGone);
@@ -165,7 +180,7 @@ pub async fn refuse_pending_link(
     }
     let tx = app.db.begin().await?;
     Event::new(Kind::UpstreamRefused)
-        .reason("lk_browser")
+        .reason(PendingLinkRefused)
         .user(current.user.id)
         .session(current.session.id)
         .caller(&context.caller.network, &context.caller.request_id)

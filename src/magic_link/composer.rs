@@ -16,7 +16,10 @@ use crate::{
     config::{Reloadable, SignUp},
     db::{Db, Tx, TxFuture},
     error::InfraError,
-    login::flow::{self, Flow, FlowState},
+    login::{
+        authenticate::SignInRefusal,
+        flow::{self, Flow, FlowState},
+    },
     mail::{
         Composed, Composer, DeliveryOutcome, Draft, Email, EmailReference,
         outbox::{self, EmailKind, OutboxRow},
@@ -188,14 +191,16 @@ impl EmailComposer {
         match user::email_target(tx.conn(), &flow.canonical).await? {
             EmailTarget::Known { email } => self.with_secrets(tx, &flow, &email, config).await,
             EmailTarget::Disabled(user) => {
-                self.refuse(tx, &flow, Some(user), "user_disabled").await
+                let refusal = SignInRefusal::UserDisabled;
+                self.refuse(tx, &flow, Some(user), refusal).await
             }
             EmailTarget::Unknown if config.magic_link.sign_up == SignUp::Open => {
                 self.with_secrets(tx, &flow, &flow.canonical, config).await
             }
             EmailTarget::Unknown => {
                 enqueue_no_account(tx, &flow, config).await?;
-                self.refuse(tx, &flow, None, "sign_up_closed").await
+                let refusal = SignInRefusal::SignUpClosed;
+                self.refuse(tx, &flow, None, refusal).await
             }
         }
     }
@@ -208,7 +213,7 @@ impl EmailComposer {
         tx: &Tx,
         flow: &Flow,
         user: Option<Uuid>,
-        reason: &'static str,
+        refusal: SignInRefusal,
     ) -> Result<Composed, InfraError> {
         let config = self.app.config.get();
         let digits = config.magic_link.code_digits;
@@ -221,7 +226,7 @@ impl EmailComposer {
         )
         .await?;
         let mut event = Event::new(Kind::MagicLinkRefused)
-            .reason(reason)
+            .reason(refusal)
             .flow(flow.id)
             .client(flow.client_id.as_deref())
             .address(&flow.address_key);
@@ -229,7 +234,7 @@ impl EmailComposer {
             event = event.user(user);
         }
         event.record(tx).await?;
-        Ok(Composed::Drop(reason))
+        Ok(Composed::Drop(refusal.as_str()))
     }
 
     /// Makes the secrets of a sign-in email and writes it.

@@ -1,7 +1,7 @@
 //! Why a link or a code is refused, and what is kept of it: a row in the audit log, or a log line.
 
 use crate::{
-    audit::{Event, Kind},
+    audit::{AuditReason, Event, Kind},
     db::Tx,
     error::InfraError,
     login::{
@@ -69,6 +69,27 @@ impl ConsumeRefusal {
     }
 }
 
+impl AuditReason for ConsumeRefusal {
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// Why no email is sent for a request. The page does not say so for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestRefusal {
+    /// Too many emails went to the address, or to it from this network.
+    AddressBudget,
+}
+
+impl AuditReason for RequestRefusal {
+    fn word(self) -> &'static str {
+        match self {
+            Self::AddressBudget => "address_budget",
+        }
+    }
+}
+
 /// Records a refusal. One that costs the caller an attempt, an email or a link has a row in the audit
 /// log, up to a limit for each flow. What any caller can cause for free is only a log line: otherwise
 /// strangers could fill the audit log (ST-17).
@@ -81,7 +102,7 @@ pub(super) async fn record(
     match flow.filter(|_| reason.is_audited()) {
         Some(flow) if flow::count_refusal(tx, flow.id).await? => {
             Event::new(Kind::MagicLinkRefused)
-                .reason(reason.as_str())
+                .reason(reason)
                 .caller(&caller.network, &caller.request_id)
                 .flow(flow.id)
                 .client(flow.client_id.as_deref())

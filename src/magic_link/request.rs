@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{composer::SignInDraft, token};
+use super::{composer::SignInDraft, refusal::RequestRefusal, token};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -316,7 +316,7 @@ async fn record(tx: &Tx, flow: &Flow, caller: &Caller) -> Result<(), InfraError>
     let event = if flow.withheld_until.is_none() {
         Event::new(Kind::MagicLinkRequested)
     } else {
-        Event::new(Kind::MagicLinkRefused).reason("address_budget")
+        Event::new(Kind::MagicLinkRefused).reason(RequestRefusal::AddressBudget)
     };
     event
         .flow(flow.id)

@@ -10,6 +10,7 @@ use poem::{
 use super::{
     access_token::{self, ActiveToken, InactiveToken, TokenCheckError, UserParts},
     error::{INVALID_PROOF, OauthError, USE_NONCE, json_response, too_many, with_dpop_nonce},
+    reason::Reason,
 };
 use crate::{
     app::App,
@@ -173,9 +174,9 @@ async fn demand_proof(
     token: &ActiveToken<'_>,
 ) -> Result<Option<String>, DpopError> {
     let proof = dpop::read(app, config, request, target)?;
-    let proof = proof.ok_or(DpopError::Invalid("no_proof"))?;
+    let proof = proof.ok_or(DpopError::Invalid(Reason::NoProof.as_str()))?;
     if key::bound_key(&token.claims) != Some(proof.jkt()) {
-        return Err(DpopError::Invalid("proof_other_key"));
+        return Err(DpopError::Invalid(Reason::ProofOtherKey.as_str()));
     }
     let payer = match &token.grant {
         Some(active) => Payer::User(active.holder.user.id),
@@ -262,7 +263,8 @@ impl TokenRefusal {
             BearerError::Proof(DpopError::TooMany(wait)) => {
                 let description = "Too many requests. Wait, then try again.";
                 let response = too_many(description, *wait);
-                return RefusalReason::new("too_many_requests").attach_to(response);
+                let reason = RefusalReason::new(Reason::TooManyRequests.as_str());
+                return reason.attach_to(response);
             }
             error => words_for(error),
         };
@@ -307,7 +309,7 @@ fn words_for(error: &BearerError) -> Words {
             StatusCode::FORBIDDEN,
             "insufficient_scope",
             "The token lacks the scope that this endpoint needs.",
-            "insufficient_scope",
+            Reason::InsufficientScope.as_str(),
         ),
         BearerError::Proof(DpopError::UseNonce(_)) => (
             StatusCode::UNAUTHORIZED,

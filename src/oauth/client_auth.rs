@@ -14,7 +14,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
 
 use self::assertion::{AssertionError, KeyLookup};
-use super::error::{EndpointError, ErrorCode, OauthError};
+use super::{
+    error::{EndpointError, ErrorCode, OauthError},
+    reason::Reason,
+};
 use crate::{
     app::App,
     audit::{Event, Kind as AuditKind},
@@ -174,11 +177,11 @@ pub(crate) async fn authenticate_client<'a>(
 }
 
 /// Returns why a client is not the one that it names, for the log alone: the response is the same.
-const fn secret_reason(client: Option<&Client>, registered: Option<&Client>) -> &'static str {
+const fn secret_reason(client: Option<&Client>, registered: Option<&Client>) -> Reason {
     match (client, registered) {
-        (None, _) => "unknown_client",
-        (Some(_), None) => "other_auth_method",
-        (Some(_), Some(_)) => "secret",
+        (None, _) => Reason::UnknownClient,
+        (Some(_), None) => Reason::OtherAuthMethod,
+        (Some(_), Some(_)) => Reason::Secret,
     }
 }
 
@@ -221,11 +224,11 @@ impl Attempt<'_> {
                 Err(self.reject(reason).await)
             }
             Err(AssertionError::MaybeUsed(wait)) => Err(EndpointError::retry_later(
-                "assertions_of_before_unknown",
+                Reason::AssertionsOfBeforeUnknown,
                 wait,
             )),
             Err(AssertionError::KeysUnavailable(keys)) => Err(EndpointError::retry_later(
-                "client_keys_unavailable",
+                Reason::ClientKeysUnavailable,
                 keys.retry_after,
             )),
             Err(AssertionError::Infra(error)) => Err(error.into()),
@@ -234,7 +237,7 @@ impl Attempt<'_> {
 
     /// Counts the failure and returns the one error for all of them. While the ticket store is
     /// unavailable nothing is counted, and the error stays the same.
-    async fn reject(&self, reason: &'static str) -> EndpointError {
+    async fn reject(&self, reason: Reason) -> EndpointError {
         let network = Hash::of(self.caller.network.as_bytes());
         let budgets = &self.config.limits.client_failures;
         let error = NOT_AUTHENTICATED.with_reason(reason);

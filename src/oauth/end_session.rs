@@ -14,7 +14,10 @@ use self::{
     page::{LogoutPage, Question},
     request::{Destination, LogoutRequest, LogoutRequestError},
 };
-use super::posted_request::{self, OverBudget};
+use super::{
+    posted_request::{self, OverBudget},
+    reason::Reason,
+};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -158,9 +161,9 @@ async fn render_question(
     };
     let email = address.map_or_else(String::new, |address| user::shown(&address.email));
     let form_token = context.session_form_token(app, &form_name(after.as_deref()));
-    let reason = fault
-        .as_ref()
-        .map(|fault| RefusalReason::new("sign_out_request_invalid").about(Some(fault.parameter)));
+    let reason = fault.as_ref().map(|fault| {
+        RefusalReason::new(Reason::SignOutRequestInvalid.as_str()).about(Some(fault.parameter))
+    });
     let page = LogoutPage {
         localizer: &context.localizer,
         fault,

@@ -11,6 +11,7 @@ use poem::{
     http::{HeaderValue, StatusCode, header},
 };
 
+use super::reason::Reason;
 use crate::{
     dpop::DpopError,
     error::InfraError,
@@ -108,7 +109,7 @@ pub(crate) struct OauthError {
     /// ASCII without quotes and backslashes (RFC 6749 §5.2).
     description: &'static str,
     /// Why, in one word for the log.
-    pub(crate) reason: &'static str,
+    reason: &'static str,
 }
 
 impl OauthError {
@@ -134,8 +135,11 @@ impl OauthError {
 
     /// The same error with another reason for the log.
     #[must_use]
-    pub(crate) const fn with_reason(self, reason: &'static str) -> Self {
-        Self { reason, ..self }
+    pub(crate) const fn with_reason(self, reason: Reason) -> Self {
+        Self {
+            reason: reason.as_str(),
+            ..self
+        }
     }
 
     /// An outage is never `invalid_grant`: clients would drop the grant (ER-3).
@@ -217,10 +221,10 @@ pub(crate) enum EndpointError {
     #[error("too many requests")]
     TooManyRequests(Duration),
     /// The assertion cannot be verified now.
-    #[error("the assertion cannot be verified now: {reason}")]
+    #[error("the assertion cannot be verified now: {}", .reason.as_str())]
     RetryLater {
         /// Why, for the log.
-        reason: &'static str,
+        reason: Reason,
         /// After this time the client may send a new one.
         wait: Duration,
     },
@@ -240,10 +244,10 @@ impl From<ParamError> for EndpointError {
 impl From<DpopError> for EndpointError {
     fn from(error: DpopError) -> Self {
         match error {
-            DpopError::Invalid(reason) => {
-                let error = OauthError::new(ErrorCode::InvalidDpopProof, INVALID_PROOF);
-                Self::Client(error.with_reason(reason))
-            }
+            DpopError::Invalid(reason) => Self::Client(OauthError {
+                reason,
+                ..OauthError::new(ErrorCode::InvalidDpopProof, INVALID_PROOF)
+            }),
             DpopError::UseNonce(nonce) => Self::UseDpopNonce(nonce),
             DpopError::TooMany(wait) => Self::TooManyRequests(wait),
             DpopError::Infra(error) => Self::Infra(error),
@@ -252,7 +256,7 @@ impl From<DpopError> for EndpointError {
 }
 
 impl EndpointError {
-    pub(crate) const fn retry_later(reason: &'static str, wait: Duration) -> Self {
+    pub(crate) const fn retry_later(reason: Reason, wait: Duration) -> Self {
         Self::RetryLater { reason, wait }
     }
 
@@ -283,11 +287,13 @@ impl EndpointError {
             Self::TooManyFailures(wait) => {
                 let description =
                     "Too many failed attempts from this network. Wait, then try again.";
-                RefusalReason::new("too_many_failures").attach_to(too_many(description, wait))
+                let reason = RefusalReason::new(Reason::TooManyFailures.as_str());
+                reason.attach_to(too_many(description, wait))
             }
             Self::TooManyRequests(wait) => {
                 let description = "Too many requests. Wait, then try again.";
-                RefusalReason::new("too_many_requests").attach_to(too_many(description, wait))
+                let reason = RefusalReason::new(Reason::TooManyRequests.as_str());
+                reason.attach_to(too_many(description, wait))
             }
             Self::RetryLater { reason, wait } => {
                 let description =

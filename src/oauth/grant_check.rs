@@ -17,6 +17,7 @@ use super::{
     consent_store,
     error::{EndpointError, ErrorCode, OauthError},
     grant_store::{self, StoredGrant},
+    reason::Reason,
     scope,
     user_claims::consent_scopes,
 };
@@ -100,10 +101,10 @@ pub(crate) enum GrantError {
 impl From<GrantError> for EndpointError {
     fn from(error: GrantError) -> Self {
         let (reason, description) = match error {
-            GrantError::SignInEnded => ("sign_in_ended", SIGN_IN_ENDED),
-            GrantError::IdentityDisconnected => ("identity_disconnected", SIGN_IN_ENDED),
+            GrantError::SignInEnded => (Reason::SignInEnded, SIGN_IN_ENDED),
+            GrantError::IdentityDisconnected => (Reason::IdentityDisconnected, SIGN_IN_ENDED),
             GrantError::ConsentWithdrawn => (
-                "consent_withdrawn",
+                Reason::ConsentWithdrawn,
                 "The user does not allow this access any more. Request it again.",
             ),
             GrantError::Infra(error) => return error.into(),

@@ -23,6 +23,7 @@ pub mod issuer;
 pub(crate) mod par;
 pub(crate) mod possession;
 pub(crate) mod posted_request;
+pub(crate) mod reason;
 pub(crate) mod refresh_token;
 pub(crate) mod resource;
 pub(crate) mod revoke;

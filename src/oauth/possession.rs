@@ -11,6 +11,7 @@ use super::{
     client_auth::TokenRequest,
     error::{EndpointError, ErrorCode, INVALID_PROOF, OauthError},
     grant_store::Grant,
+    reason::Reason,
 };
 use crate::{
     audit::{Event, Kind as AuditKind},
@@ -45,7 +46,7 @@ const OTHER_KEY: OauthError = OauthError::new(
     ErrorCode::InvalidGrant,
     "The code or refresh token is bound to a key, of which the request shows no proof.",
 )
-.with_reason("other_key");
+.with_reason(Reason::OtherKey);
 
 impl<'a> TokenRequest<'a> {
     /// Returns the thumbprint of the key that the request proves.
@@ -64,7 +65,7 @@ impl<'a> TokenRequest<'a> {
         }
         let description =
             "The client is registered for tokens that are bound to a key: send a DPoP proof.";
-        Err(OauthError::new(ErrorCode::InvalidRequest, description).with_reason("no_proof"))
+        Err(OauthError::new(ErrorCode::InvalidRequest, description).with_reason(Reason::NoProof))
     }
 
     /// Makes sure that the proof, if the request shows one, was never shown before. A client that has
@@ -134,7 +135,7 @@ impl<'a> TokenRequest<'a> {
     /// An audit event for a refusal because of a key.
     #[must_use]
     pub(crate) fn key_refusal_event(&self) -> Event {
-        self.event(AuditKind::TokenRefused).reason("other_key")
+        self.event(AuditKind::TokenRefused).reason(Reason::OtherKey)
     }
 
     /// RFC 9449 §10.1: the proof of a push binds the code as `dpop_jkt` does. Both must name one key
@@ -152,7 +153,7 @@ impl<'a> TokenRequest<'a> {
             .is_some_and(|named| named != shown)
         {
             let error = OauthError::new(ErrorCode::InvalidDpopProof, INVALID_PROOF);
-            return Err(error.with_reason("proof_other_key"));
+            return Err(error.with_reason(Reason::ProofOtherKey));
         }
         params.dpop_jkt = Some(shown.to_owned());
         Ok(())

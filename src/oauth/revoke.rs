@@ -9,6 +9,7 @@ use super::{
     client_auth::{TokenRequest, authenticate_client},
     error::{EndpointError, ErrorCode, OauthError, json_response},
     grant_store,
+    reason::Reason,
     refresh_token::RefreshToken,
 };
 use crate::{
@@ -34,7 +35,7 @@ const OTHER_CLIENT: OauthError = OauthError::new(
     ErrorCode::InvalidGrant,
     "The token was issued to another client.",
 )
-.with_reason("other_client");
+.with_reason(Reason::OtherClient);
 
 /// `POST /oauth2/revoke`.
 #[handler]

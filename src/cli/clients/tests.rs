@@ -15,7 +15,6 @@ use super::{
     *,
 };
 use crate::{
-    audit,
     cli::{Cli, users::tests::database},
     config::Client,
     secret::Hash,
@@ -122,11 +121,11 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
     assert_eq!(
         recorded,
         [
-            ("client.created", audit::BY_OPERATOR),
+            ("client.created", "ops"),
             ("client.secret_rotated", "old_kept"),
             ("client.secret_rotated", "finished"),
-            ("client.disabled", audit::BY_OPERATOR),
-            ("client.enabled", audit::BY_OPERATOR),
+            ("client.disabled", "ops"),
+            ("client.enabled", "ops"),
         ]
     );
     assert!(

@@ -30,6 +30,7 @@ use crate::{
     oauth::{
         consent_store,
         error::{ErrorCode, OauthError},
+        reason::Reason,
         scope_words::ScopeWords,
         user_claims::consent_scopes,
     },
@@ -290,7 +291,7 @@ async fn abandon(app: &App, context: &RequestContext, flow: &Flow) -> Result<boo
         return Ok(flow.is_some_and(|flow| flow::is_abandoned(&flow, now)));
     }
     Event::new(Kind::MagicLinkRefused)
-        .reason("turned_back")
+        .reason(Reason::TurnedBack)
         .flow(flow.id)
         .address(&flow.address_key)
         .client(flow.client_id.as_deref())

@@ -13,6 +13,7 @@ use crate::{
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{ErrorCode, OauthError},
+        reason::Reason,
         resource, scope,
     },
     pkce::is_challenge,
@@ -287,7 +288,7 @@ fn read_hint(params: &Params, name: &'static str, max: usize) -> String {
 fn check_channel(client: &Client, channel: Channel) -> Result<(), OauthError> {
     if client.require_pushed_authorization_requests && channel == Channel::Browser {
         let description = "The client must push its requests to /oauth2/par (RFC 9126).";
-        return Err(invalid(description).with_reason("request_not_pushed"));
+        return Err(invalid(description).with_reason(Reason::RequestNotPushed));
     }
     Ok(())
 }

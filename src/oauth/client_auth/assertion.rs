@@ -14,7 +14,10 @@ use crate::{
     config::{Client, jwks::Jwks},
     error::InfraError,
     key::{self, Claims, ForeignToken, KeysUnavailable},
-    oauth::error::{ErrorCode, OauthError},
+    oauth::{
+        error::{ErrorCode, OauthError},
+        reason::Reason,
+    },
     secret::Hash,
     ticket::{Once, TicketKind},
     web::params::Params,
@@ -50,8 +53,8 @@ const MAX_JTI: usize = 512;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AssertionError {
     /// The assertion is wrong; the reason for the log.
-    #[error("{0}")]
-    Invalid(&'static str),
+    #[error("{}", .0.as_str())]
+    Invalid(Reason),
     /// RD-09: the ticket store cannot know yet whether the assertion is new. After this time the client
     /// may send another one.
     #[error("it is not known yet whether the assertion is new")]
@@ -120,7 +123,7 @@ pub(crate) async fn verify(
         now.seconds(),
     )?;
     if !is_signed_by(app, client, assertion, lookup).await? {
-        return Err(AssertionError::Invalid("signature"));
+        return Err(AssertionError::Invalid(Reason::AssertionSignature));
     }
     claim_jti(app, client, &checked, now).await
 }
@@ -144,28 +147,28 @@ fn check_claims<'a>(
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let invalid = |reason| Err(AssertionError::Invalid(reason));
     if text("iss") != Some(client_id) || text("sub") != Some(client_id) {
-        return invalid("issuer");
+        return invalid(Reason::AssertionIssuer);
     }
     if !text("aud").is_some_and(|audience| audiences.contains(&audience)) {
-        return invalid("audience");
+        return invalid(Reason::AssertionAudience);
     }
     let Some(exp) = numeric_date(claims, "exp")? else {
-        return invalid("no_expiry");
+        return invalid(Reason::AssertionWithoutExpiry);
     };
     if exp <= now || exp > now.saturating_add(MAX_LIFETIME) {
-        return invalid("expiry");
+        return invalid(Reason::AssertionExpiry);
     }
     let issued_at = numeric_date(claims, "iat")?;
     // Too old in any case, whatever the ticket store remembers.
     if issued_at.is_some_and(|at| at < now.saturating_sub(MAX_LIFETIME)) {
-        return invalid("old");
+        return invalid(Reason::AssertionOld);
     }
     for start in [issued_at, numeric_date(claims, "nbf")?]
         .into_iter()
         .flatten()
     {
         if start > now.saturating_add(MAX_AHEAD) {
-            return invalid("ahead");
+            return invalid(Reason::AssertionAhead);
         }
     }
     match text("jti") {
@@ -173,7 +176,7 @@ fn check_claims<'a>(
             let made_at = issued_at.unwrap_or(exp.saturating_sub(MAX_LIFETIME));
             Ok(CheckedClaims { jti, exp, made_at })
         }
-        _ => invalid("no_jti"),
+        _ => invalid(Reason::AssertionWithoutJti),
     }
 }
 
@@ -184,7 +187,7 @@ fn numeric_date(claims: &Claims, name: &str) -> Result<Option<i64>, AssertionErr
     };
     key::numeric_date(value)
         .map(Some)
-        .ok_or(AssertionError::Invalid("number"))
+        .ok_or(AssertionError::Invalid(Reason::AssertionNumber))
 }
 
 async fn is_signed_by(
@@ -218,7 +221,7 @@ async fn claim_jti(
     let kept = to_duration(remaining.saturating_add(REMEMBERED_AFTER_EXPIRY));
     let data_began = match app.tickets.once(TicketKind::Jti, &id, kept, now).await? {
         Once::First { since } => since.seconds(),
-        Once::Again => return Err(AssertionError::Invalid("replayed")),
+        Once::Again => return Err(AssertionError::Invalid(Reason::AssertionReplayed)),
         Once::Forgotten => now.seconds(),
     };
     let safe_from = data_began.saturating_add(STORE_MARGIN);

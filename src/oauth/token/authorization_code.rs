@@ -27,6 +27,7 @@ use crate::{
         grant_check::{GrantCheck, GrantSource, SignIn, ensure_grant_is_authorized},
         grant_store,
         issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
+        reason::Reason,
         resource,
         token::{
             code_check::{check_binding, invalid_grant},
@@ -151,7 +152,7 @@ pub(crate) async fn is_live(app: &App, code: &str) -> Result<bool, InfraError> {
 pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::AuthorizationCode)?;
     let text = request.params.required("code", 4096)?;
-    let secret = CodeSecret::parse(text).ok_or(invalid_grant("malformed"))?;
+    let secret = CodeSecret::parse(text).ok_or(invalid_grant(Reason::Malformed))?;
     let claimed = match repeated_binding(request, &secret)? {
         Some(binding) => claim_at_once(request, &secret, binding).await?,
         None => check_and_claim(request, &secret).await?,
@@ -220,9 +221,9 @@ async fn claim_at_once(
         }
         Claim::Replayed(tombstone) => {
             revoke_if_replayed(request, &tombstone).await?;
-            Err(invalid_grant("not_live").into())
+            Err(invalid_grant(Reason::NotLive).into())
         }
-        Claim::Gone => Err(invalid_grant("not_live").into()),
+        Claim::Gone => Err(invalid_grant(Reason::NotLive).into()),
     }
 }
 
@@ -237,7 +238,7 @@ async fn check_and_claim(
         if let Some(tombstone) = app.tickets.tombstone(TicketKind::Code, &hash).await? {
             revoke_if_replayed(request, &tombstone).await?;
         }
-        return Err(invalid_grant("not_live").into());
+        return Err(invalid_grant(Reason::NotLive).into());
     };
     let code = read_code(&value)?;
     let audience = check_code(request, &code)?;
@@ -258,7 +259,7 @@ async fn check_and_claim(
             value,
             tombstone,
         }),
-        Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
+        Claim::Replayed(_) | Claim::Gone => Err(invalid_grant(Reason::Raced).into()),
     }
 }
 
@@ -279,7 +280,7 @@ async fn check_key(
 
 fn read_code(value: &[u8]) -> Result<AuthorizationCode, OauthError> {
     // An instance of another version may have written it during a rolling upgrade.
-    serde_json::from_slice(value).map_err(|_| invalid_grant("unreadable"))
+    serde_json::from_slice(value).map_err(|_| invalid_grant(Reason::Unreadable))
 }
 
 fn has_expired(app: &App, code: &AuthorizationCode) -> bool {
@@ -300,12 +301,12 @@ fn check_code(
     } = *request;
     check_binding(request, &code.binding)?;
     if has_expired(app, code) {
-        return Err(invalid_grant("not_live").into());
+        return Err(invalid_grant(Reason::NotLive).into());
     }
     // An operator may have taken the redirect URI from the client because codes went to someone
     // else. A replay revokes the grant all the same.
     if VerifiedRedirect::check(client, &code.binding.redirect_uri).is_none() {
-        return Err(invalid_grant("redirect_uri_not_registered").into());
+        return Err(invalid_grant(Reason::RedirectUriNotRegistered).into());
     }
     let (granted, issuer) = (code.resources.as_deref(), &app.public_url);
     let audience = resource::choose_audience(params, granted, config, client, issuer)?;
@@ -349,7 +350,7 @@ async fn revoke_if_replayed(
         if grant_store::revoke(&tx, spent.grant_id).await? {
             let event = request
                 .event(AuditKind::TokenRefused)
-                .reason("code_replayed");
+                .reason(Reason::CodeReplayed);
             event.record(&tx).await?;
         }
         tx.commit().await?;
@@ -394,7 +395,7 @@ async fn redeem(
         .user(user.id)
         .session(code.sign_in.session_id);
     if !grant_store::insert(&tx, grant.clone(), event).await? {
-        return Err(invalid_grant("grant_exists").into());
+        return Err(invalid_grant(Reason::GrantExists).into());
     }
     if holder.has_most_grants {
         grant_store::revoke_surplus(&tx, user.id, &client.client_id).await?;

@@ -5,12 +5,13 @@ use crate::{
     oauth::{
         client_auth::TokenRequest,
         error::{EndpointError, ErrorCode, OauthError},
+        reason::Reason,
     },
     pkce,
     web::params::Params,
 };
 
-pub(super) const fn invalid_grant(reason: &'static str) -> OauthError {
+pub(super) const fn invalid_grant(reason: Reason) -> OauthError {
     let description = "The code is unknown, expired, already used, or was issued to another client or for another redirect_uri or code_challenge.";
     OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
 }
@@ -22,7 +23,7 @@ pub(super) fn check_binding(
     binding: &CodeBinding,
 ) -> Result<(), EndpointError> {
     if request.client.client_id != binding.client_id {
-        return Err(invalid_grant("other_client").into());
+        return Err(invalid_grant(Reason::OtherClient).into());
     }
     check_redirect_uri(request.params, &binding.redirect_uri)?;
     check_pkce(request.params, binding.code_challenge.as_deref())
@@ -32,7 +33,7 @@ fn check_redirect_uri(params: &Params, redirect_uri: &str) -> Result<(), Endpoin
     if params.optional_within("redirect_uri", 2048)? == Some(redirect_uri) {
         return Ok(());
     }
-    Err(invalid_grant("redirect_uri").into())
+    Err(invalid_grant(Reason::RedirectUri).into())
 }
 
 /// RFC 7636 §4.6.
@@ -47,5 +48,5 @@ fn check_pkce(params: &Params, challenge: Option<&str>) -> Result<(), EndpointEr
     if is_right {
         return Ok(());
     }
-    Err(invalid_grant("code_verifier").into())
+    Err(invalid_grant(Reason::CodeVerifier).into())
 }

@@ -18,6 +18,7 @@ use crate::{
         grant_check::{GrantCheck, GrantHolder, GrantSource, ensure_grant_is_authorized},
         grant_store::{self, Grant, Rotation, StoredGrant},
         issue::{TokenResponse, TokenSubject, issue_tokens},
+        reason::Reason,
         refresh_token::{FamilyPosition, RefreshToken},
         resource, scope,
     },
@@ -25,7 +26,7 @@ use crate::{
     ticket::Payer,
 };
 
-const fn invalid_grant(reason: &'static str) -> OauthError {
+const fn invalid_grant(reason: Reason) -> OauthError {
     let description =
         "The refresh token is unknown, expired, already used, or was issued to another client.";
     OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
@@ -49,7 +50,8 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     } = *request;
     let text = params.required("refresh_token", 1024)?;
     let requested_scope = params.optional_within("scope", 1024)?;
-    let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
+    let token =
+        RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant(Reason::Malformed))?;
     let is_proven = claim_proof(request, &token).await?;
     let tx = app.db.begin().await?;
     let stored = lock_grant(&tx, request, &token).await?;
@@ -64,10 +66,10 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
         FamilyPosition::Current => true,
         FamilyPosition::Repeated => false,
         FamilyPosition::Reused => return Err(end_family(tx, grant, request).await?.into()),
-        FamilyPosition::Foreign => return Err(invalid_grant("foreign").into()),
+        FamilyPosition::Foreign => return Err(invalid_grant(Reason::Foreign).into()),
     };
     if !is_proven {
-        return Err(invalid_grant("raced").into());
+        return Err(invalid_grant(Reason::Raced).into());
     }
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
@@ -79,7 +81,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     let next = if is_current {
         rotate(&tx, grant, request).await?
     } else {
-        open_successor(grant, request).ok_or(invalid_grant("successor_unreadable"))?
+        open_successor(grant, request).ok_or(invalid_grant(Reason::SuccessorUnreadable))?
     };
     let subject = TokenSubject {
         grant,
@@ -132,13 +134,13 @@ async fn lock_grant(
 ) -> Result<StoredGrant, EndpointError> {
     let stored = grant_store::lock_with_holder(tx, token.family)
         .await?
-        .ok_or(invalid_grant("unknown"))?;
+        .ok_or(invalid_grant(Reason::Unknown))?;
     let grant = &stored.grant;
     if grant.client_id != request.client.client_id {
-        return Err(invalid_grant("other_client").into());
+        return Err(invalid_grant(Reason::OtherClient).into());
     }
     if grant.revoked_at.is_some() {
-        return Err(invalid_grant("revoked").into());
+        return Err(invalid_grant(Reason::Revoked).into());
     }
     Ok(stored)
 }
@@ -151,10 +153,10 @@ async fn ensure_refresh_is_authorized(
 ) -> Result<GrantHolder, EndpointError> {
     let grant = &stored.grant;
     if !scope::allows_refresh(request.client, &grant.scope) {
-        return Err(invalid_grant("not_allowed").into());
+        return Err(invalid_grant(Reason::NotAllowed).into());
     }
     if grant.idle_until.is_none_or(|until| until <= tx.now) {
-        return Err(invalid_grant("idle").into());
+        return Err(invalid_grant(Reason::Idle).into());
     }
     let check = GrantCheck {
         source: GrantSource::Stored(stored),
@@ -214,12 +216,12 @@ async fn end_family(
     grant_store::revoke(&tx, grant.id).await?;
     request
         .event(AuditKind::TokenRefused)
-        .reason("refresh_token_reused")
+        .reason(Reason::RefreshTokenReused)
         .user(grant.user_id)
         .record(&tx)
         .await?;
     tx.commit().await?;
-    Ok(invalid_grant("reused"))
+    Ok(invalid_grant(Reason::Reused))
 }
 
 #[cfg(test)]
