@@ -21,8 +21,8 @@ use super::{
     introspect, par, revoke, scope,
     token::{
         self,
-        authorization_code::{AuthorizationCode, CodeTerms, issue_code},
         code_secret::{CodeBinding, CodeSecret},
+        code_store::{AuthorizationCode, CodeTerms, issue_code},
     },
     userinfo,
 };

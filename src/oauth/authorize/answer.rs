@@ -19,7 +19,7 @@ use crate::{
         page_error::PageError,
         pending::{self, Answer},
     },
-    oauth::token::authorization_code,
+    oauth::token::code_store,
     secret::Plain,
 };
 
@@ -90,7 +90,7 @@ pub(super) async fn repeat(
         Outcome::Response(fields) => {
             let code = fields.iter().find(|(name, _)| name == "code");
             if let Some((_, code)) = code
-                && !authorization_code::is_live(app, code).await?
+                && !code_store::is_live(app, code).await?
             {
                 return Ok(None);
             }

@@ -25,8 +25,8 @@ use crate::{
         grant_check::SignIn,
         par,
         token::{
-            authorization_code::{self, AuthorizationCode, CodeTerms},
             code_secret::{CodeBinding, CodeSecret},
+            code_store::{self, AuthorizationCode, CodeTerms},
         },
         user_claims::consent_scopes,
     },
@@ -184,7 +184,7 @@ async fn issue_code(
         lifetime,
         budgets: &context.config.limits.session_codes,
     };
-    if !authorization_code::issue_code(app, &secret, &code, terms).await? {
+    if !code_store::issue_code(app, &secret, &code, terms).await? {
         let target = request.target.clone();
         let refusal = AuthorizationResponse::error(target, &TOO_MANY_CODES, &app.public_url);
         return Ok(refusal);

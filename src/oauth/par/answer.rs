@@ -14,7 +14,7 @@ use crate::{
             request::{AuthorizationRequest, PushReference},
             response::AuthorizationResponse,
         },
-        token::authorization_code,
+        token::code_store,
     },
     secret::Hash,
 };
@@ -119,7 +119,7 @@ async fn repeated_code(
         return Ok(None);
     };
     let is_same_session = first.session.is_some() && first.session == context.session_id();
-    if !is_same_session || !authorization_code::is_live(app, code).await? {
+    if !is_same_session || !code_store::is_live(app, code).await? {
         return Ok(None);
     }
     Ok(Some(code.clone()))

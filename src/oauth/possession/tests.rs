@@ -23,8 +23,8 @@ use crate::{
             form_request, refreshing,
         },
         token::{
-            authorization_code::{AuthorizationCode, CodeTerms, issue_code},
             code_secret::{CodeBinding, CodeSecret},
+            code_store::{AuthorizationCode, CodeTerms, issue_code},
         },
     },
     pkce::challenge_of,

@@ -1,30 +1,22 @@
-//! Authorization codes: issued for an authorization request, kept sealed in the ticket store, and
-//! exchanged once for tokens (RFC 6749 §4.1.3).
+//! The exchange of an authorization code for tokens, once (RFC 6749 §4.1.3). Codes are stored by
+//! [`super::code_store`].
 //!
 //! An exchange checks client, redirect URI and verifier first and then claims the code by one atomic command; the
 //! rest is one transaction (RD-06). Such a check that fails claims and revokes nothing (TK-3). If that transaction
 //! cannot begin, the code is given back, so that a database that is away uses up no code. Where the code itself shows
-//! that the request is right, there is no look at it before the claim (`code_secret`). A claimed code leaves a
-//! tombstone, which distinguishes a replay from a code that never existed.
+//! that the request is right, there is no look at it before the claim (`code_secret`).
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
 use crate::{
-    app::App,
     audit::Kind as AuditKind,
     client::VerifiedRedirect,
-    clock::Time,
-    config::{Budget, GrantType},
+    config::GrantType,
     db::Tx,
-    error::InfraError,
-    limit,
     oauth::{
         client_auth::TokenRequest,
-        error::{EndpointError, OauthError},
-        grant_check::{GrantCheck, GrantSource, SignIn, ensure_grant_is_authorized},
+        error::EndpointError,
+        grant_check::{GrantCheck, GrantSource, ensure_grant_is_authorized},
         grant_store,
         issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
         reason::Reason,
@@ -32,41 +24,15 @@ use crate::{
         token::{
             code_check::{check_binding, invalid_grant},
             code_secret::{CodeBinding, CodeSecret},
+            code_store::{AuthorizationCode, Tombstone, claim_code, give_back_code, read_code},
         },
     },
     pkce,
-    secret::{Hash, Plain},
-    ticket::{Claim, Issue, NewValue, Payer, TicketKind},
+    ticket::{Claim, Payer, TicketKind},
 };
-
-/// How long a claimed code is remembered (RD-04).
-const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 
 /// A replay this soon after the first use is a race and no theft (TK-6, ST-03).
 const RACE: Duration = Duration::from_secs(10);
-
-/// What a code stands for (AZ-17).
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AuthorizationCode {
-    /// The id that the grant will have.
-    #[serde(rename = "grant")]
-    pub(crate) grant_id: Uuid,
-    #[serde(flatten)]
-    pub(crate) binding: CodeBinding,
-    pub(crate) nonce: Option<String>,
-    pub(crate) scope: String,
-    /// What the request named in `claims`, as far as it was granted.
-    #[serde(default)]
-    pub(crate) claims: String,
-    /// The resources that the request named, separated by spaces.
-    #[serde(rename = "resource")]
-    pub(crate) resources: Option<String>,
-    /// When the code expires: the ticket of one that was given back lives longer. None in codes of an older version.
-    #[serde(rename = "exp")]
-    pub(crate) expires_at: Option<Time>,
-    #[serde(flatten)]
-    pub(crate) sign_in: SignIn,
-}
 
 /// A code that this request has claimed.
 struct ClaimedCode {
@@ -77,71 +43,6 @@ struct ClaimedCode {
     value: Vec<u8>,
     /// What has replaced it.
     tombstone: Vec<u8>,
-}
-
-/// What a claimed code leaves behind.
-#[derive(Serialize, Deserialize)]
-struct Tombstone {
-    #[serde(rename = "grant")]
-    grant_id: Uuid,
-    #[serde(flatten)]
-    binding: CodeBinding,
-    #[serde(rename = "at")]
-    claimed_at: Time,
-}
-
-impl Tombstone {
-    fn to_bytes(&self) -> Result<Vec<u8>, InfraError> {
-        serde_json::to_vec(self).map_err(InfraError::internal)
-    }
-}
-
-/// How a code is stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CodeTerms<'a> {
-    pub(crate) user_id: Uuid,
-    pub(crate) lifetime: Duration,
-    /// How many codes a session may request.
-    pub(crate) budgets: &'a [Budget],
-}
-
-/// Stores a new code, within the budget of its session (OA-8), by one command. Returns `false` if the
-/// budget is exhausted. A code is charged to its user: one who makes codes without end drops their own,
-/// and takes the space of no other user's (OA-4).
-pub(crate) async fn issue_code(
-    app: &App,
-    secret: &CodeSecret,
-    code: &AuthorizationCode,
-    terms: CodeTerms<'_>,
-) -> Result<bool, InfraError> {
-    let value = serde_json::to_vec(code).map_err(InfraError::internal)?;
-    let tickets = app.tickets.charged_to(Payer::User(terms.user_id));
-    let session = Hash::of(code.sign_in.session_id.as_bytes());
-    let new = NewValue {
-        kind: TicketKind::Code,
-        handle: &secret.hash(),
-        value: &value,
-        ttl: terms.lifetime,
-    };
-    match limit::issue(&tickets, "session code", &session, terms.budgets, new).await? {
-        Issue::Issued => Ok(true),
-        Issue::Limited(_) => Ok(false),
-        Issue::Taken => Err(InfraError::internal("a fresh code exists already")),
-    }
-}
-
-/// Returns whether a code has neither been exchanged nor expired.
-pub(crate) async fn is_live(app: &App, code: &str) -> Result<bool, InfraError> {
-    let Some(code) = Plain::parse(code) else {
-        return Ok(false);
-    };
-    let found = app.tickets.peek(TicketKind::Code, &code.hash()).await?;
-    let code = found.as_deref().map(read_code).transpose();
-    // The ticket of one that was given back outlives it.
-    Ok(code
-        .ok()
-        .flatten()
-        .is_some_and(|code| !has_expired(app, &code)))
 }
 
 /// Issues tokens for a code.
@@ -160,7 +61,7 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     let tx = match request.app.db.begin().await {
         Ok(tx) => tx,
         Err(error) => {
-            give_back(request.app, &secret, &claimed).await;
+            give_back_code(request.app, &secret, &claimed.tombstone, &claimed.value).await;
             return Err(error.into());
         }
     };
@@ -207,7 +108,7 @@ async fn claim_at_once(
         claimed_at: request.app.clock().now(),
     };
     let tombstone = tombstone.to_bytes()?;
-    match claim_code(request.app, &secret.hash(), &tombstone).await? {
+    match claim_code(request.app, secret, &tombstone).await? {
         Claim::Fresh(value) => {
             let code = read_code(&value)?;
             let audience = check_code(request, &code)?;
@@ -252,7 +153,7 @@ async fn check_and_claim(
         claimed_at: app.clock().now(),
     };
     let tombstone = tombstone.to_bytes()?;
-    match claim_code(app, &hash, &tombstone).await? {
+    match claim_code(app, secret, &tombstone).await? {
         Claim::Fresh(value) => Ok(ClaimedCode {
             code,
             audience,
@@ -278,15 +179,6 @@ async fn check_key(
     Ok(checked?)
 }
 
-fn read_code(value: &[u8]) -> Result<AuthorizationCode, OauthError> {
-    // An instance of another version may have written it during a rolling upgrade.
-    serde_json::from_slice(value).map_err(|_| invalid_grant(Reason::Unreadable))
-}
-
-fn has_expired(app: &App, code: &AuthorizationCode) -> bool {
-    code.expires_at.is_some_and(|at| app.clock().now() >= at)
-}
-
 /// Checks that a request may redeem a code, and returns the audience of the tokens.
 fn check_code(
     request: &TokenRequest<'_>,
@@ -300,7 +192,7 @@ fn check_code(
         ..
     } = *request;
     check_binding(request, &code.binding)?;
-    if has_expired(app, code) {
+    if code.has_expired(app.clock().now()) {
         return Err(invalid_grant(Reason::NotLive).into());
     }
     // An operator may have taken the redirect URI from the client because codes went to someone
@@ -313,23 +205,6 @@ fn check_code(
     Ok(audience)
 }
 
-async fn claim_code(app: &App, hash: &Hash, tombstone: &[u8]) -> Result<Claim, InfraError> {
-    app.tickets
-        .claim(TicketKind::Code, hash, tombstone, TOMBSTONE_TTL)
-        .await
-}
-
-/// Makes a claimed code live again, for which nothing has been written: the client tries again later. If the ticket
-/// store is away as well, the code stays used.
-async fn give_back(app: &App, secret: &CodeSecret, claimed: &ClaimedCode) {
-    let (hash, value, tombstone) = (secret.hash(), &claimed.value, &claimed.tombstone);
-    let tickets = &app.tickets;
-    let given = tickets.give_back(TicketKind::Code, &hash, tombstone, value);
-    if let Err(error) = given.await {
-        tracing::warn!(cause = %error, "a code stays used for which no tokens were issued");
-    }
-}
-
 /// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
 /// the request is right in all else: then someone has stolen it.
 async fn revoke_if_replayed(
@@ -337,7 +212,7 @@ async fn revoke_if_replayed(
     tombstone: &[u8],
 ) -> Result<(), EndpointError> {
     let app = request.app;
-    let Ok(spent) = serde_json::from_slice::<Tombstone>(tombstone) else {
+    let Some(spent) = Tombstone::parse(tombstone) else {
         return Ok(());
     };
     check_binding(request, &spent.binding)?;

@@ -8,6 +8,7 @@ pub(crate) mod authorization_code;
 pub(crate) mod client_credentials;
 mod code_check;
 pub(crate) mod code_secret;
+pub(crate) mod code_store;
 pub(crate) mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    oauth::test_app::{SECRET, TestApp, TestResponse, VERIFIER, exchange},
-    secret::public_id,
+    oauth::{
+        test_app::{SECRET, TestApp, TestResponse, VERIFIER, exchange},
+        token::code_store::{CodeTerms, TOMBSTONE_TTL, is_live, issue_code},
+    },
+    secret::{Plain, public_id},
 };
 
 #[tokio::test]
