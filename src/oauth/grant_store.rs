@@ -1,7 +1,10 @@
 //! Grants: what a user authorized a client to do. Owns `grant_families`.
 //!
 //! A grant is one row, under the id that was fixed when its authorization code was issued. The
-//! family of its refresh tokens is the same row (DB-01).
+//! family of its refresh tokens is the same row (DB-01). What reads a grant together with its user and
+//! session is in [`stored`].
+
+mod stored;
 
 use std::time::Duration;
 
@@ -9,22 +12,20 @@ use entity::{Time, grant_family as row};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
-    sea_query::{Alias, Expr, LockType, OnConflict, Query, SelectStatement},
+    sea_query::{Alias, Expr, LockType, OnConflict, Query},
 };
 use uuid::Uuid;
 
+pub(crate) use self::stored::{StoredGrant, find, find_with_address, lock_with_holder};
 pub(crate) use entity::grant_family::Model as Grant;
 
 use super::scope;
 use crate::{
     audit::Event,
-    db::{
-        FindRow, Tx,
-        joined::{self, Row},
-    },
+    db::{Tx, joined::Row},
     error::InfraError,
     session::{self, Session},
-    user::{self, User, UserEmail},
+    user::{self, User},
 };
 
 /// How long the row of an ended grant is kept.
@@ -37,19 +38,8 @@ const MAX_LIVE: u64 = 50;
 /// service left more.
 const MAX_SURPLUS: u64 = 10_000;
 
-/// The prefix of a grant's columns in a statement that reads several tables.
-const COLUMNS: &str = "grant_";
-
 /// The column that says whether a user has [`MAX_LIVE`] grants with a client.
 const IS_FULL: &str = "is_full";
-
-/// A grant with its user, and the session that it names, as far as they exist.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredGrant {
-    pub(crate) grant: Grant,
-    pub(crate) user: Option<User>,
-    pub(crate) session: Option<Session>,
-}
 
 /// The session of a code and its user, if they exist.
 #[derive(Clone, Debug)]
@@ -68,61 +58,6 @@ pub(crate) async fn insert(tx: &Tx, grant: Grant, event: Event) -> Result<bool, 
         .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
         .into_query();
     Ok(event.record_with(tx, insert).await? == 1)
-}
-
-/// Finds a grant with its user and session, by one statement.
-pub(crate) async fn find(conn: &impl FindRow, id: Uuid) -> Result<Option<StoredGrant>, InfraError> {
-    match conn.find_row(&select_with_holder(id)).await? {
-        Some(row) => read_with_holder(&row),
-        None => Ok(None),
-    }
-}
-
-/// Finds the same with the user's primary address, by one statement.
-pub(crate) async fn find_with_address(
-    conn: &impl FindRow,
-    id: Uuid,
-) -> Result<Option<(StoredGrant, Option<UserEmail>)>, InfraError> {
-    let mut select = select_with_holder(id);
-    user::join_primary_address(&mut select);
-    let Some(row) = conn.find_row(&select).await? else {
-        return Ok(None);
-    };
-    let address = user::read_joined_address(&row)?;
-    Ok(read_with_holder(&row)?.map(|grant| (grant, address)))
-}
-
-/// Finds a grant with its user and session, by one statement, and locks the grant: nothing else
-/// changes it before this transaction ends.
-pub(crate) async fn lock_with_holder(tx: &Tx, id: Uuid) -> Result<Option<StoredGrant>, InfraError> {
-    let mut select = select_with_holder(id);
-    select.lock_with_tables(LockType::Update, [row::Entity]);
-    match tx.conn().find_row(&select).await? {
-        Some(row) => read_with_holder(&row),
-        None => Ok(None),
-    }
-}
-
-fn select_with_holder(id: Uuid) -> SelectStatement {
-    let mut select = Query::select();
-    joined::add_columns::<row::Entity>(&mut select, COLUMNS);
-    select
-        .from(row::Entity)
-        .and_where(row::Column::Id.eq(id))
-        .limit(1);
-    user::join(&mut select, row::Column::UserId.as_column_ref());
-    session::join(&mut select, row::Column::SessionId.as_column_ref());
-    select
-}
-
-fn read_with_holder(row: &Row) -> Result<Option<StoredGrant>, InfraError> {
-    let (user, session) = (user::read_joined(row)?, session::read_joined(row)?);
-    let grant = joined::read::<row::Entity>(row, COLUMNS)?;
-    Ok(grant.map(|grant| StoredGrant {
-        grant,
-        user,
-        session,
-    }))
 }
 
 /// Finds the session of a code with its user, and whether the user has as many live grants with the

@@ -17,7 +17,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("client", &["src/client/store.rs"]),
     ("code_budget", &["src/magic_link/budget.rs"]),
     ("consent", &["src/oauth/consent_store.rs"]),
-    ("grant_family", &["src/oauth/grant_store.rs"]),
+    ("grant_family", &["src/oauth/grant_store"]),
     ("known_device", &["src/login/device.rs"]),
     ("magic_link_flow", &["src/login/flow"]),
     ("magic_link_token", &["src/magic_link/token"]),
