@@ -41,7 +41,7 @@ pub use lookup::{FindRow, Lookup};
 pub use pool::Pool;
 pub use schema::known_migrations;
 pub use sent::Sent;
-pub use undecided::decided;
+pub use undecided::until_decided;
 pub use work::Work;
 
 use crate::{

@@ -66,7 +66,7 @@ enum Verdict {
 /// Returns whether the connection that the error came from, and those that were opened before it, must not be used
 /// again without a test (ST-18).
 #[must_use]
-pub fn condemns(error: &DbErr) -> bool {
+pub fn condemns_connection(error: &DbErr) -> bool {
     matches!(verdict(error), Verdict::Condemned)
 }
 

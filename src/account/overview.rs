@@ -40,7 +40,7 @@ pub(crate) async fn account(Data(app): Data<&App>, request: &Request) -> Respons
             notice: done.map(|done| done.text(&context.localizer)),
             localizer: &context.localizer,
             name: current.user.name.as_deref(),
-            email: &email.map_or_else(String::new, |row| user::shown(&row.email)),
+            email: &email.map_or_else(String::new, |row| user::shown_address(&row.email)),
             roles: &user::roles(&current.user),
             providers: &connect_buttons(app, &context, &identities),
             identities: &identity_rows(app, &context, identities),
@@ -90,7 +90,7 @@ fn identity_rows(
 
 /// Returns the address by which the user recognises an account, else its name.
 fn account_name(email: Option<&str>, name: Option<String>) -> String {
-    email.map(user::shown).or(name).unwrap_or_default()
+    email.map(user::shown_address).or(name).unwrap_or_default()
 }
 
 /// The buttons that connect a provider. A provider may be connected more than once.

@@ -14,7 +14,7 @@ use toml::{Table, Value};
 
 use self::path::Path;
 use super::{
-    layers::{Layers, candidates},
+    layers::{Layers, value_candidates},
     problem::Problem,
     settings::{Config, Reloadable, Startup},
     stored_clients::StoredClients,
@@ -203,7 +203,7 @@ impl Recovery<'_> {
             && let Some(Value::String(text)) = path.find(&mut self.root)
         {
             let attempt = Attempt {
-                candidates: candidates(text, message.contains("expected a sequence")),
+                candidates: value_candidates(text, message.contains("expected a sequence")),
                 message: message.to_owned(),
             };
             self.attempts.insert(key.to_owned(), attempt);

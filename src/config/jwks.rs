@@ -62,7 +62,7 @@ pub enum PublicKey {
 impl PublicKey {
     /// Whether signatures of this algorithm can be made with the key.
     #[must_use]
-    pub const fn fits(&self, alg: SigAlg) -> bool {
+    pub const fn supports_alg(&self, alg: SigAlg) -> bool {
         matches!(
             (self, alg),
             (Self::P256(_), SigAlg::ES256)
@@ -175,7 +175,7 @@ fn parse_key(value: &Value) -> Result<Jwk, &'static str> {
         None => None,
         Some(name) => Some(
             sig_alg(name)
-                .filter(|alg| public.fits(*alg))
+                .filter(|alg| public.supports_alg(*alg))
                 .ok_or("has an `alg` that does not match its type")?,
         ),
     };

@@ -109,7 +109,7 @@ impl Layers {
         // A list from the environment is still a text; its elements may name files.
         for list in ["clients", "providers"] {
             if let Some(Value::String(text)) = self.root.get(list)
-                && let Some(array @ Value::Array(_)) = candidates(text, false).pop()
+                && let Some(array @ Value::Array(_)) = value_candidates(text, false).pop()
             {
                 self.root.insert(list.to_owned(), array);
                 self.env_texts.remove(list);
@@ -217,7 +217,7 @@ fn put(table: &mut Table, steps: &[&str], value: &str) -> bool {
 }
 
 /// Returns the values that a text from the environment may mean, the likeliest last.
-pub(super) fn candidates(text: &str, is_list: bool) -> Vec<Value> {
+pub(super) fn value_candidates(text: &str, is_list: bool) -> Vec<Value> {
     let text = text.trim();
     if is_list && !text.starts_with('[') {
         let parts = text.split(',').map(str::trim);

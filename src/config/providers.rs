@@ -268,7 +268,7 @@ pub enum UserinfoUse {
     Always,
 }
 
-pub use presets::{MANY_TENANTS, TENANT, directory};
+pub use presets::{MANY_TENANTS, TENANT, directory_of_issuer};
 
 #[cfg(test)]
 mod tests;

@@ -128,7 +128,7 @@ impl From<Vec<Resource>> for Resources {
     fn from(blocks: Vec<Resource>) -> Self {
         let mut all = Self::default();
         for block in blocks.into_iter().map(Arc::new) {
-            let key = comparable(&block.identifier).into_owned();
+            let key = comparable_identifier(&block.identifier).into_owned();
             all.by_identifier.insert(key, Arc::clone(&block));
             for scope in block.scopes.keys() {
                 all.by_scope.insert(scope.clone(), Arc::clone(&block));
@@ -154,7 +154,7 @@ impl Resources {
         if self.blocks.is_empty() {
             return None;
         }
-        let found = self.by_identifier.get(&*comparable(identifier));
+        let found = self.by_identifier.get(&*comparable_identifier(identifier));
         found.map(Arc::as_ref)
     }
 
@@ -197,7 +197,7 @@ impl Resources {
 
 /// Returns the form in which identifiers are compared: scheme and host in lower case, and an empty
 /// path without its slash (RFC 3986 §6.2.2.1, §6.2.3). All else counts, the port included.
-pub(super) fn comparable(identifier: &str) -> Cow<'_, str> {
+pub(super) fn comparable_identifier(identifier: &str) -> Cow<'_, str> {
     let authority_end = |start: usize| {
         let rest = identifier.get(start..).unwrap_or_default();
         start + rest.find(['/', '?']).unwrap_or(rest.len())

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::{
     problem::Problem,
-    secret_mode::{Access, access},
+    secret_mode::{Access, access_to_file},
 };
 
 /// The keys that are secrets, by section or list.
@@ -77,7 +77,7 @@ fn read_into(table: &mut Table, section: &str, key: &str, found: &mut Found) {
         return;
     }
     let path = Path::new(&path);
-    if access(path) == Access::Mounted {
+    if access_to_file(path) == Access::Mounted {
         let what = "names a file that every user of this machine may read (mode 0444)";
         let hint = "In a container of its own that is no risk. Elsewhere use mode 0400, or 0440 with a group of the service.";
         found
@@ -101,7 +101,7 @@ fn has_value(value: &Value) -> bool {
 /// Returns the content of a secret's file without its final line break. A file that others may read
 /// is refused (OB-5).
 fn read(path: &Path, key: &str) -> Result<Value, (String, String)> {
-    if let Access::Open(mode) = access(path) {
+    if let Access::Open(mode) = access_to_file(path) {
         let what = format!("names a file that others may read (mode {mode:04o})");
         let hint = format!(
             "Run `chmod 0400 {}` as the user of the service; in Kubernetes set `defaultMode: 0440` and `fsGroup`.",

@@ -15,7 +15,7 @@ pub(crate) enum Access {
 
 /// Returns who may read a file; `Private` if it cannot be looked at, since reading it then fails, too.
 #[cfg(unix)]
-pub(crate) fn access(path: &Path) -> Access {
+pub(crate) fn access_to_file(path: &Path) -> Access {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(path).map_or(Access::Private, |file| {
         let is_ours = own_groups().is_none_or(|groups| groups.contains(&file.gid()));
@@ -25,13 +25,13 @@ pub(crate) fn access(path: &Path) -> Access {
 
 /// Where files have no modes, the access lists of the system decide.
 #[cfg(not(unix))]
-pub(crate) fn access(_path: &Path) -> Access {
+pub(crate) fn access_to_file(_path: &Path) -> Access {
     Access::Private
 }
 
 /// Returns the mode of a file that others may read.
 pub(crate) fn mode_if_too_open(path: &Path) -> Option<u32> {
-    match access(path) {
+    match access_to_file(path) {
         Access::Open(mode) => Some(mode),
         Access::Private | Access::Mounted => None,
     }

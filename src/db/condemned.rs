@@ -18,7 +18,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::error::condemns;
+use crate::error::condemns_connection;
 
 /// The time in which a connection must be had.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
@@ -136,7 +136,7 @@ impl Condemned {
             )))
         });
         done.map_err(|error| {
-            if condemns(&error) {
+            if condemns_connection(&error) {
                 self.note();
             }
             self.explain(error)

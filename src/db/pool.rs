@@ -11,7 +11,7 @@ use super::{
     sent::SentCounter,
     work::Work,
 };
-use crate::error::condemns;
+use crate::error::condemns_connection;
 
 /// A pool for statements that may run twice: what reads, and what writes the same the second time. One that failed
 /// because its connection is condemned is executed once more.
@@ -49,7 +49,7 @@ impl Pool {
         };
         let limit = ACQUIRE + RESPONSE;
         match condemned.watch(limit, work()).await {
-            Err(error) if condemns(&error) => {
+            Err(error) if condemns_connection(&error) => {
                 self.sent.statement();
                 condemned.watch(limit, work()).await
             }

@@ -20,7 +20,7 @@ tokio::task_local! {
     static UNDECIDED: RefCell<Vec<oneshot::Receiver<Outcome>>>;
 }
 
-/// Notes a group that the response of this task rests on. Outside [`decided`] there is no response.
+/// Notes a group that the response of this task rests on. Outside [`until_decided`] there is no response.
 pub(super) fn note(outcome: oneshot::Receiver<Outcome>) {
     let _ = UNDECIDED.try_with(|undecided| undecided.borrow_mut().push(outcome));
 }
@@ -38,7 +38,7 @@ pub(super) async fn wait(outcome: oneshot::Receiver<Outcome>) -> Outcome {
 ///
 /// # Errors
 /// A unit of work has read what then did not last: the result may be wrong.
-pub async fn decided<T>(work: impl Future<Output = T>) -> Result<T, InfraError> {
+pub async fn until_decided<T>(work: impl Future<Output = T>) -> Result<T, InfraError> {
     let and_wait = async {
         let done = work.await;
         for outcome in UNDECIDED.with(RefCell::take) {

@@ -93,7 +93,7 @@ impl ForeignToken {
 
     fn may_use(&self, key: &Jwk) -> bool {
         let is_named = self.kid.is_none() || key.kid.is_none() || self.kid == key.kid;
-        is_named && key.public.fits(self.alg) && key.alg.is_none_or(|alg| alg == self.alg)
+        is_named && key.public.supports_alg(self.alg) && key.alg.is_none_or(|alg| alg == self.alg)
     }
 
     fn is_signed_with(&self, key: &PublicKey) -> bool {

@@ -141,7 +141,7 @@ impl Keys {
         if self.has_active(alg) {
             return Ok(());
         }
-        let new_key = row::make(alg, self.master()).await?;
+        let new_key = row::make_key(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         lifecycle::insert_first(&tx, new_key).await?;
         tx.commit().await?;

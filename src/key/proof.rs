@@ -183,7 +183,7 @@ fn read_header(header: &Claims) -> Result<(SigAlg, PublicKey), ProofError> {
         .ok_or(ProofError::Algorithm)?;
     let jwk = header.get("jwk").ok_or(ProofError::Key)?;
     let jwk = Jwk::parse(jwk).map_err(|_| ProofError::Key)?;
-    let is_for_alg = jwk.public.fits(alg) && jwk.alg.is_none_or(|own| own == alg);
+    let is_for_alg = jwk.public.supports_alg(alg) && jwk.alg.is_none_or(|own| own == alg);
     if !is_for_alg || is_too_long(&jwk.public) {
         return Err(ProofError::Key);
     }

@@ -8,7 +8,7 @@ use super::{
     keys::Keys,
     lifecycle::{self, KeyChange},
     public::alg_name,
-    row::{ALGS, make},
+    row::{ALGS, make_key},
     seal,
 };
 use crate::{config::Alg, error::InfraError};
@@ -18,7 +18,7 @@ impl Keys {
     /// Returns nothing if one is pending already: instances and operators that rotate at the same
     /// time get one key.
     pub async fn rotate(&self, alg: Alg) -> Result<Option<String>, InfraError> {
-        let new_key = make(alg, self.master()).await?;
+        let new_key = make_key(alg, self.master()).await?;
         let kid = new_key.kid().to_owned();
         let tx = self.db().begin().await?;
         let published = lifecycle::publish_successor(&tx, new_key).await?;
@@ -60,7 +60,7 @@ impl Keys {
         let Some(alg) = ALGS.into_iter().find(|&alg| alg_name(alg) == row.alg) else {
             return Ok(Vec::new());
         };
-        let spare = make(alg, self.master()).await?;
+        let spare = make_key(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         let changes = lifecycle::compromise(&tx, kid, spare).await?;
         tx.commit().await?;

@@ -24,7 +24,7 @@ pub(super) struct NewKey {
 }
 
 /// Makes a key on a blocking thread: RSA takes tens of milliseconds.
-pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<NewKey, InfraError> {
+pub(super) async fn make_key(alg: Alg, master: &Sealer) -> Result<NewKey, InfraError> {
     let pkcs8 = tokio::task::spawn_blocking(move || pair::generate(alg))
         .await
         .map_err(InfraError::internal)?;

@@ -101,7 +101,7 @@ async fn current_address(app: &App, context: &RequestContext) -> Result<Option<S
         return Ok(None);
     };
     let address = user::primary_address(app.db.read(), current.user.id).await?;
-    Ok(address.map(|row| user::shown(&row.email)))
+    Ok(address.map(|row| user::shown_address(&row.email)))
 }
 
 /// OD-8: returns the flow that the user left for another address, or to start over.
@@ -162,7 +162,7 @@ pub(crate) async fn sign_in(Data(app): Data<&App>, request: &Request) -> Respons
             .and_then(|link| link.account.email.as_deref());
         let left = flow_left(app, &context, &params).await?;
         let left_address = left.as_ref().map(|flow| flow.canonical.as_str());
-        let known_address = left_address.or(linked_address).map(user::shown);
+        let known_address = left_address.or(linked_address).map(user::shown_address);
         let email = match (known_address.as_deref(), &pending, &own_address) {
             (Some(address), ..) => address,
             (None, Some(pending), _) => &pending.login_hint,

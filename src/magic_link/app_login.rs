@@ -317,7 +317,7 @@ impl<'a> LoginFinisher<'a> {
         self.possession = self.read_possession()?;
         let device = parse_device_secret(proof.device_secret.as_deref());
         let attempt = self.attempt(device.as_ref(), proof);
-        let secret = self.look(flow_id, proof, &attempt).await?;
+        let secret = self.look_up_secret(flow_id, proof, &attempt).await?;
         self.claim_possession(secret.flow()).await?;
         // Before the code is used: tokens may need the first RS256 key.
         self.app.keys.until_complete().await;
@@ -382,7 +382,7 @@ impl<'a> LoginFinisher<'a> {
     }
 
     /// Finds the flow of the code or the link.
-    async fn look(
+    async fn look_up_secret(
         &self,
         flow_id: Uuid,
         proof: &LoginProof,

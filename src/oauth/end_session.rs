@@ -159,7 +159,7 @@ async fn render_question(
         Some(current) => user::primary_address(app.db.read(), current.user.id).await?,
         None => None,
     };
-    let email = address.map_or_else(String::new, |address| user::shown(&address.email));
+    let email = address.map_or_else(String::new, |address| user::shown_address(&address.email));
     let form_token = context.session_form_token(app, &form_name(after.as_deref()));
     let reason = fault.as_ref().map(|fault| {
         RefusalReason::new(Reason::SignOutRequestInvalid.as_str()).about(Some(fault.parameter))

@@ -80,7 +80,7 @@ pub fn public(
 
 /// Holds a response back until the commits that it depends on are durable (SP-2).
 async fn after_commit<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<E::Output> {
-    db::decided(endpoint.call(request)).await?
+    db::until_decided(endpoint.call(request)).await?
 }
 
 /// `/`: people who open it by hand go to their account.

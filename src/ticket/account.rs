@@ -19,7 +19,7 @@ pub(super) const ENTRY_BYTES: usize = 512;
 pub(super) const GROUP_BYTES: usize = 320;
 
 /// Returns the cost of an entry with a value of this length.
-pub(super) fn cost(value: usize, groups: &Groups) -> usize {
+pub(super) fn entry_cost(value: usize, groups: &Groups) -> usize {
     value + ENTRY_BYTES + GROUP_BYTES * groups.len()
 }
 

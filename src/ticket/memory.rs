@@ -13,11 +13,11 @@ use std::{
 };
 
 use super::{
-    account::{Account, Charge, Full, Pool, Usage, cost},
+    account::{Account, Charge, Full, Pool, Usage, entry_cost},
     payer::Groups,
     store::{
         Counter, EvictionPolicy, Issue, NewTicket, Once, OnceKeys, Store, StoreResult, TicketState,
-        VERSION_LENGTH, Writable, bounded, unavailable, version,
+        VERSION_LENGTH, Writable, blob_version, bounded_ttl, store_unavailable,
     },
 };
 use crate::{
@@ -64,7 +64,7 @@ impl Content {
             Self::Blob(blob) => blob.len(),
             Self::Count(_) => 0,
         };
-        cost(value, groups)
+        entry_cost(value, groups)
     }
 
     /// Returns the pool of an entry with this content.
@@ -164,7 +164,7 @@ impl Entries {
                 Ok(None) => return Ok(()),
                 Err(Full) => {
                     let limit = self.account.usage().limit;
-                    return Err(unavailable(format_args!("full: {limit} bytes")));
+                    return Err(store_unavailable(format_args!("full: {limit} bytes")));
                 }
             }
         }
@@ -200,7 +200,7 @@ impl Memory {
         let content = Content::Blob(new.blob);
         let (pool, cost) = (content.pool(&new.groups), content.cost(&new.groups));
         entries.reserve(pool, cost, now)?;
-        entries.put(new.key, content, now + bounded(new.ttl), &new.groups);
+        entries.put(new.key, content, now + bounded_ttl(new.ttl), &new.groups);
         Ok(true)
     }
 
@@ -211,7 +211,12 @@ impl Memory {
         let (found, groups) = (entry.blob()?.clone(), entry.charge.groups());
         // A tombstone replaces its ticket, so it fits however full the store is.
         if found.first() == Some(&TicketState::Live.byte()) {
-            entries.put(key, Content::Blob(tombstone), now + bounded(keep), &groups);
+            entries.put(
+                key,
+                Content::Blob(tombstone),
+                now + bounded_ttl(keep),
+                &groups,
+            );
         }
         Some(found)
     }
@@ -222,7 +227,8 @@ impl Memory {
         let Some(entry) = entries.live(key, now) else {
             return false;
         };
-        if seen.len() != VERSION_LENGTH || entry.blob().is_none_or(|old| version(old) != seen) {
+        if seen.len() != VERSION_LENGTH || entry.blob().is_none_or(|old| blob_version(old) != seen)
+        {
             return false;
         }
         let (expires, groups) = (entry.expires, entry.charge.groups());
@@ -243,7 +249,7 @@ impl Memory {
         for (key, counter) in keys.iter().zip(counters) {
             let (count, ends) = entries
                 .count(key, now)
-                .unwrap_or((0, now + bounded(counter.window)));
+                .unwrap_or((0, now + bounded_ttl(counter.window)));
             if count >= counter.limit {
                 wait = wait.max(Some(ends.since(now)));
             }
@@ -260,7 +266,7 @@ impl Memory {
         for (key, counter) in keys.iter().zip(counters) {
             let (count, ends) = entries
                 .count(key, now)
-                .unwrap_or((0, now + bounded(counter.window)));
+                .unwrap_or((0, now + bounded_ttl(counter.window)));
             entries.raise(key, count, ends, groups);
         }
         Ok(None)

@@ -37,7 +37,7 @@ pub use redis::StoreTls;
 pub use store::{
     Claim, Counter, EvictionPolicy, Issue, NewValue, Once, Space, TicketKind, Version, Writable,
 };
-use store::{NewTicket, OnceKeys, Store, StoreResult, TicketState, version};
+use store::{NewTicket, OnceKeys, Store, StoreResult, TicketState, blob_version};
 
 /// The ticket store. Clones share it.
 #[derive(Clone)]
@@ -274,7 +274,7 @@ impl Tickets {
             return Ok(None);
         };
         let opened = ticket.open(&blob);
-        Ok(opened.map(|(state, value)| (state, value, Version(version(&blob).to_vec()))))
+        Ok(opened.map(|(state, value)| (state, value, Version(blob_version(&blob).to_vec()))))
     }
 
     /// Stores an identifier for `ttl`, atomically, and returns whether this is its first use and since when the

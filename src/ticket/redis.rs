@@ -31,7 +31,7 @@ use self::scripts::Scripts;
 pub use self::tls::StoreTls;
 use super::{
     payer::Groups,
-    store::{Space, bounded, unavailable},
+    store::{Space, bounded_ttl, store_unavailable},
 };
 use crate::error::InfraError;
 
@@ -96,7 +96,7 @@ impl Redis {
         }
         within(self.timeout, self.connect())
             .await
-            .ok_or_else(|| unavailable("no connection in time"))?
+            .ok_or_else(|| store_unavailable("no connection in time"))?
     }
 
     async fn connect(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
@@ -114,7 +114,7 @@ impl Redis {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(unavailable)?;
+            .map_err(store_unavailable)?;
         let connection = Arc::new(connection);
         self.slot.store(Some(connection.clone()));
         Ok(connection)
@@ -131,7 +131,7 @@ impl Redis {
             if error.is_io_error() || error.is_unrecoverable_error() || is_demoted(&error) {
                 self.slot.compare_and_swap(&Some(connection), None);
             }
-            unavailable(error)
+            store_unavailable(error)
         })
     }
 
@@ -155,7 +155,7 @@ impl Redis {
     }
 
     fn full(&self) -> InfraError {
-        unavailable(format_args!("full: {} bytes", self.scripts.max_bytes()))
+        store_unavailable(format_args!("full: {} bytes", self.scripts.max_bytes()))
     }
 
     /// Calls a script. If Redis does not know it (after a restart), then nothing was done, and the script is
@@ -248,7 +248,7 @@ fn describe(info: &ConnectionInfo) -> String {
 }
 
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(bounded(duration).as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(bounded_ttl(duration).as_millis()).unwrap_or(u64::MAX)
 }
 
 mod operations;

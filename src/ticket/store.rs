@@ -174,7 +174,7 @@ impl TicketState {
 }
 
 /// Returns state and nonce of a stored value: 96 random bits distinguish two versions.
-pub(super) fn version(blob: &[u8]) -> &[u8] {
+pub(super) fn blob_version(blob: &[u8]) -> &[u8] {
     blob.get(..VERSION_LENGTH).unwrap_or(blob)
 }
 
@@ -249,7 +249,7 @@ pub(super) trait Store: Send + Sync {
 }
 
 /// Returns the error of a store that is away or full.
-pub(super) fn unavailable(cause: impl fmt::Display) -> InfraError {
+pub(super) fn store_unavailable(cause: impl fmt::Display) -> InfraError {
     InfraError::Unavailable {
         dependency: "ticket store",
         cause: cause.to_string(),
@@ -257,7 +257,7 @@ pub(super) fn unavailable(cause: impl fmt::Display) -> InfraError {
 }
 
 /// Bounds a TTL: Redis refuses less than a millisecond and overflows at far more than a century.
-pub(super) fn bounded(ttl: Duration) -> Duration {
+pub(super) fn bounded_ttl(ttl: Duration) -> Duration {
     ttl.clamp(
         Duration::from_millis(1),
         Duration::from_secs(100 * 365 * 86_400),

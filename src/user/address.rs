@@ -19,7 +19,7 @@ use crate::{
     secret::{Hash, Mac},
 };
 
-pub use display::{shown, shown_domain};
+pub use display::{shown_address, shown_domain};
 pub use entered::EntryError;
 
 /// The version of the canonical form, stored beside it.

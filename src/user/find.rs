@@ -159,7 +159,7 @@ pub async fn email_target(
     conn: &impl ConnectionTrait,
     canonical: &str,
 ) -> Result<EmailTarget, InfraError> {
-    let owners = owners(conn, canonical).await?;
+    let owners = find_owners(conn, canonical).await?;
     // A verified address precedes another user's unverified claim.
     let owner = owners.into_iter().max_by_key(|(row, _)| row.verified_at);
     Ok(match owner {
@@ -173,7 +173,7 @@ pub async fn email_target(
 
 /// Returns the rows of an address that are in use, the oldest first, each with its user, by one
 /// statement.
-pub(super) async fn owners(
+pub(super) async fn find_owners(
     conn: &impl ConnectionTrait,
     canonical: &str,
 ) -> Result<Vec<(UserEmail, Option<User>)>, InfraError> {

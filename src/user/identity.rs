@@ -22,7 +22,7 @@ use crate::{
     db::Tx,
     error::InfraError,
     secret::row_id,
-    user::shown,
+    user::shown_address,
 };
 
 /// How long the row of an unlinked account is kept.
@@ -56,7 +56,7 @@ impl UpstreamAccount {
     /// Returns the address by which the user recognises the account, else the name.
     #[must_use]
     pub fn label(&self) -> Option<String> {
-        let email = self.email.as_deref().map(shown);
+        let email = self.email.as_deref().map(shown_address);
         email.or_else(|| self.name.clone())
     }
 }

@@ -12,7 +12,7 @@ pub mod identity;
 mod profile;
 mod resolve;
 
-pub use address::{Address, EntryError, shown, shown_domain};
+pub use address::{Address, EntryError, shown_address, shown_domain};
 pub use create::{VerifiedBy, create_verified, import_unverified};
 pub use entity::user::{Model as User, UserState};
 pub use entity::user_email::Model as UserEmail;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Address, User, UserEmail, UserState, VerifiedBy,
     create::{Creation, create, drop_claims},
-    find::{find_by_address, find_by_id, owners},
+    find::{find_by_address, find_by_id, find_owners},
 };
 use crate::{db::Tx, error::InfraError};
 
@@ -43,7 +43,7 @@ pub async fn resolve(
     by: VerifiedBy,
     may_create: bool,
 ) -> Result<ResolvedUser, InfraError> {
-    let mut owners = owners(tx.conn(), address.canonical()).await?;
+    let mut owners = find_owners(tx.conn(), address.canonical()).await?;
     let is_verified = |(row, _): &(UserEmail, Option<User>)| row.verified_at.is_some();
     if let Some(place) = owners.iter().position(is_verified) {
         let (_, user) = owners.swap_remove(place);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::config::{
     problem::{Findings, Section},
-    resources::{AccessTokenTyp, RESERVED_SCOPES, Resource, Words, comparable},
+    resources::{AccessTokenTyp, RESERVED_SCOPES, Resource, Words, comparable_identifier},
     settings::Reloadable,
     token_lifetimes,
     url::has_user,
@@ -22,7 +22,7 @@ pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findin
         let section = &mut findings.section(format!("resources[{at}]"));
         check_identifier(resource, public_url, section);
         let first = *identifiers
-            .entry(comparable(&resource.identifier))
+            .entry(comparable_identifier(&resource.identifier))
             .or_insert(at);
         section.require(
             first == at,
@@ -105,8 +105,9 @@ fn check_words(words: &Words, key: &str, section: &mut Section<'_>) {
 /// The audience of an ID token is its client, and its `typ` is `JWT`, too.
 fn check_typ(config: &Reloadable, resource: &Resource, section: &mut Section<'_>) {
     let mut clients = config.clients.iter();
-    let is_client =
-        clients.any(|client| comparable(&client.client_id) == comparable(&resource.identifier));
+    let is_client = clients.any(|client| {
+        comparable_identifier(&client.client_id) == comparable_identifier(&resource.identifier)
+    });
     section.require(
         resource.access_token_typ == AccessTokenTyp::AtJwt || !is_client,
         "access_token_typ",

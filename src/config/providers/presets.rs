@@ -18,7 +18,7 @@ pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 /// Returns the directory that an issuer has in place of [`TENANT`]. None if the issuer does not
 /// match the template.
 #[must_use]
-pub fn directory<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
+pub fn directory_of_issuer<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
     let (before, after) = template.split_once(TENANT)?;
     let tid = issuer.strip_prefix(before)?.strip_suffix(after)?;
     Uuid::try_parse(tid)
@@ -101,7 +101,7 @@ impl Provider {
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
         let template = self.issuer();
-        match directory(&template, issuer) {
+        match directory_of_issuer(&template, issuer) {
             Some(tid) => self.tenants.is_empty() || self.tenants.iter().any(|tenant| tenant == tid),
             None => !template.contains(TENANT) && template == issuer,
         }

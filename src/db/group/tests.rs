@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::{Bounds, Writer};
 use crate::{
     clock::Clock,
-    db::{Db, Tx, decided},
+    db::{Db, Tx, until_decided},
     error::InfraError,
     secret::public_id,
 };
@@ -422,7 +422,7 @@ async fn sp_2_a_refusal_waits_until_what_it_rests_on_lasts() {
         let first = begin(&stage, 0).await;
         let (db, seen) = (stage.db.clone(), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&seen);
-        let mut refusal = Box::pin(decided(async move {
+        let mut refusal = Box::pin(until_decided(async move {
             let tx = db.begin().await.unwrap();
             let sql = "SELECT n FROM written";
             let query = Statement::from_string(DatabaseBackend::Sqlite, sql);

@@ -13,7 +13,7 @@ use crate::{
         error::RefusalCode,
         flow::state::AppRequest,
         linking::{
-            settle::{LinkContext, UpstreamLogin, preview},
+            settle::{LinkContext, UpstreamLogin, preview_decision},
             table::Decision,
         },
         step::{Continuation, Step, StepError},
@@ -65,7 +65,7 @@ pub async fn complete(
     login: &UpstreamLogin,
 ) -> Result<Step, StepError> {
     let link_context = LinkContext::for_app(&context.localizer.tag, &context.caller);
-    match preview(app.db.read(), &context.config, login, link_context).await? {
+    match preview_decision(app.db.read(), &context.config, login, link_context).await? {
         Decision::SignIn | Decision::CreateUser => {
             let subject = CodeSubject::UpstreamLogin(login.clone());
             send_code(app, context, request, subject).await

@@ -110,7 +110,7 @@ pub async fn question(
     }
     let email = user::primary_address(app.db.read(), current.user.id)
         .await?
-        .map(|row| user::shown(&row.email))
+        .map(|row| user::shown_address(&row.email))
         .unwrap_or_default();
     let others = identity::list_for_user(app.db.read(), current.user.id).await?;
     let has_another = others

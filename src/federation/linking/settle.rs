@@ -234,7 +234,7 @@ pub async fn settle_in(
 }
 
 /// Returns what settling would decide now, and changes nothing.
-pub async fn preview(
+pub async fn preview_decision(
     conn: &impl ConnectionTrait,
     config: &Reloadable,
     login: &UpstreamLogin,

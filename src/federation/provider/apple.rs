@@ -9,7 +9,7 @@ use super::{
     identity::display_name,
     oidc::{
         client_auth,
-        json::{self, string},
+        json::{self, string_member},
     },
 };
 use crate::config::{Alg, Provider};
@@ -45,7 +45,7 @@ pub(super) fn name_in_user_parameter(user: &str) -> Option<String> {
     let name = user.get("name")?.as_object()?;
     let parts: Vec<&str> = ["firstName", "lastName"]
         .iter()
-        .filter_map(|part| string(name, part))
+        .filter_map(|part| string_member(name, part))
         .collect();
     display_name(&parts.join(" "))
 }

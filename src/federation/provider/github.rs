@@ -10,7 +10,7 @@ use super::{
     identity::{ProviderIdentity, Trust, display_name, trust_by_domain},
     oidc::{
         exchange::TokenResponse,
-        json::{self, Object, string},
+        json::{self, Object, string_member},
         upstream::Upstream,
     },
     request::RequestRecord,
@@ -42,7 +42,7 @@ pub(super) async fn identify(
     } else {
         None
     };
-    let name = string(&account, "name").or_else(|| string(&account, "login"));
+    let name = string_member(&account, "name").or_else(|| string_member(&account, "login"));
     Ok(ProviderIdentity {
         provider: settings.id.clone(),
         issuer: record.issuer.clone(),
@@ -108,7 +108,7 @@ fn primary_address(response: &FetchResponse) -> Result<Option<String>, ProviderE
         .iter()
         .filter_map(Value::as_object)
         .find(|entry| is_set(entry, "primary") && is_set(entry, "verified"));
-    let email = primary.and_then(|entry| string(entry, "email"));
+    let email = primary.and_then(|entry| string_member(entry, "email"));
     Ok(email.filter(|email| !is_no_reply(email)).map(str::to_owned))
 }
 

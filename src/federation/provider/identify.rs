@@ -19,7 +19,7 @@ use super::{
     request::RequestRecord,
 };
 use crate::{
-    config::providers::{ProviderKind, TENANT, directory},
+    config::providers::{ProviderKind, TENANT, directory_of_issuer},
     federation::error::{RefusalCode, upstream_words},
 };
 
@@ -78,7 +78,7 @@ fn check_issuer(record: &RequestRecord, iss: Option<&str>) -> Result<(), Respons
 /// Whether `iss` is the recorded issuer exactly, or its template with one tenant filled in.
 fn is_recorded_issuer(recorded: &str, iss: &str) -> bool {
     if recorded.contains(TENANT) {
-        directory(recorded, iss).is_some()
+        directory_of_issuer(recorded, iss).is_some()
     } else {
         recorded == iss
     }

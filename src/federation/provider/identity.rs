@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::oidc::{
     id_token::VerifiedToken,
-    json::{Object, string},
+    json::{Object, string_member},
 };
 use crate::{
     config::{
@@ -65,11 +65,12 @@ pub(super) fn identity_of(
     } else {
         userinfo.unwrap_or(claims)
     };
-    let email = string(email_source, "email")
+    let email = string_member(email_source, "email")
         .map(str::trim)
         .filter(|email| !email.is_empty());
-    let claim =
-        |name| string(claims, name).or_else(|| userinfo.and_then(|info| string(info, name)));
+    let claim = |name| {
+        string_member(claims, name).or_else(|| userinfo.and_then(|info| string_member(info, name)))
+    };
     let amr = claims
         .get("amr")
         .and_then(Value::as_array)
@@ -107,7 +108,7 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
         EmailTrust::None => Trust::None,
         EmailTrust::Asserted => Trust::Asserted,
         EmailTrust::Authoritative if settings.kind == ProviderKind::Google => {
-            trust_of_google(email, string(id_token, "hd"))
+            trust_of_google(email, string_member(id_token, "hd"))
         }
         EmailTrust::Authoritative => trust_by_domain(settings, email),
     }

@@ -190,8 +190,8 @@ async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_i
     {
         let keys = open(&test_app.db).await;
         let [a, b] = [
-            make(Alg::ES256, keys.master()).await.unwrap(),
-            make(Alg::ES256, keys.master()).await.unwrap(),
+            make_key(Alg::ES256, keys.master()).await.unwrap(),
+            make_key(Alg::ES256, keys.master()).await.unwrap(),
         ];
         let (first, second) = (
             test_app.db.begin().await.unwrap(),

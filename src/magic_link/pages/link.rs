@@ -201,7 +201,7 @@ pub(super) async fn other_user(
         return Ok(None);
     }
     let address = user::primary_address(app.db.read(), current.user.id).await?;
-    Ok(address.map(|row| user::shown(&row.email)))
+    Ok(address.map(|row| user::shown_address(&row.email)))
 }
 
 async fn find_state(
@@ -253,7 +253,7 @@ async fn recover_link_form(
 
 /// `a…@example.com`: enough for the owner to recognise, and little for a bystander to read.
 fn mask_address(canonical: &str) -> String {
-    let shown = user::shown(canonical);
+    let shown = user::shown_address(canonical);
     let (local, domain) = shown.split_once('@').unwrap_or((&shown, ""));
     format!("{}…@{domain}", local.chars().take(1).collect::<String>())
 }

@@ -121,7 +121,7 @@ async fn render_sent(
     let page = SentPage {
         localizer: &localizer,
         flow: &id,
-        email: &user::shown(&flow.canonical),
+        email: &user::shown_address(&flow.canonical),
         error: refusal.and_then(|refusal| error_text(&localizer, refusal, settings.code_digits)),
         entered: entry.as_ref().map_or("", |entry| &entry.entered),
         tries_left: tries_left(flow, context),

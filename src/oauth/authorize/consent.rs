@@ -79,7 +79,7 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
         let page = ConsentPage {
             localizer: &context.localizer,
             client: &request.client.name,
-            email: &address.map_or_else(String::new, |address| user::shown(&address.email)),
+            email: &address.map_or_else(String::new, |address| user::shown_address(&address.email)),
             first_party: request.client.first_party,
             words: &ScopeWords::load(&context.config, &context.localizer, scopes),
             txn: &txn,

@@ -6,7 +6,7 @@ use ::redis::{
     ErrorKind, RedisError, RedisResult, ServerErrorKind, aio::MultiplexedConnection, cmd,
 };
 
-use super::{Redis, millis, scripts::field};
+use super::{Redis, millis, scripts::pool_field};
 use crate::{
     clock::Time,
     ticket::{
@@ -140,7 +140,7 @@ impl Store for Redis {
             let mut read = cmd("HMGET");
             read.arg(self.scripts.bytes_key());
             for pool in [Pool::Own, Pool::Tickets, Pool::Counters] {
-                read.arg(field(pool));
+                read.arg(pool_field(pool));
             }
             let bytes: [Option<i64>; 3] = self.command(&read).await?;
             let [own, tickets, counters] =

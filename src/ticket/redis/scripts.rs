@@ -70,7 +70,7 @@ impl Scripts {
 }
 
 /// Returns the field of a pool in the account.
-pub(super) const fn field(pool: Pool) -> &'static str {
+pub(super) const fn pool_field(pool: Pool) -> &'static str {
     match pool {
         Pool::Own => "o",
         Pool::Tickets => "t",

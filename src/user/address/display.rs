@@ -10,7 +10,7 @@ use unicode_security::{
 /// script if it is of one script, has only characters that UTS #39 allows in identifiers, and does not
 /// look like ASCII. If one label fails, the whole domain stays in A-labels.
 #[must_use]
-pub fn shown(canonical: &str) -> String {
+pub fn shown_address(canonical: &str) -> String {
     let Some((local, domain)) = canonical.rsplit_once('@') else {
         return canonical.to_owned();
     };
@@ -44,7 +44,7 @@ mod tests {
     use crate::user::Address;
 
     fn shown_of(typed: &str) -> String {
-        shown(Address::parse(typed, false).unwrap().canonical())
+        shown_address(Address::parse(typed, false).unwrap().canonical())
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn od_13_what_is_no_address_is_shown_as_it_is() {
-        assert_eq!(shown("nothing"), "nothing");
-        assert_eq!(shown("jo@xn--a.example"), "jo@xn--a.example");
+        assert_eq!(shown_address("nothing"), "nothing");
+        assert_eq!(shown_address("jo@xn--a.example"), "jo@xn--a.example");
     }
 }

@@ -53,7 +53,7 @@ pub fn mismatch(request: &Request, public_url: &str) -> Option<Mismatch> {
         _ => return None,
     };
     Some(Mismatch {
-        came: loggable(&came),
+        came: loggable_text(&came),
         expected,
     })
 }
@@ -63,7 +63,7 @@ fn text<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// Returns a text from outside as a log line may hold it.
-pub(crate) fn loggable(text: &str) -> String {
+pub(crate) fn loggable_text(text: &str) -> String {
     text.chars()
         .filter(char::is_ascii_graphic)
         .take(MAX_LOGGED)
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn oc_9_what_is_logged_is_short_and_plain() {
-        assert_eq!(loggable("a\nb\u{e9}c"), "abc");
-        assert_eq!(loggable(&"a".repeat(1000)).len(), MAX_LOGGED);
+        assert_eq!(loggable_text("a\nb\u{e9}c"), "abc");
+        assert_eq!(loggable_text(&"a".repeat(1000)).len(), MAX_LOGGED);
     }
 }

@@ -64,7 +64,7 @@ pub(super) enum Closing {
 }
 
 /// Waits until the connection has been quiet for too long. The idle time-out may change meanwhile.
-pub(super) async fn quiet(
+pub(super) async fn until_quiet(
     activity: &mut watch::Receiver<Activity>,
     options: &ServerOptions,
     idle_timeout: impl Fn() -> Duration,

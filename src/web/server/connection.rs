@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    activity::{Activity, ActivityGuard, Closing, quiet},
+    activity::{Activity, ActivityGuard, Closing, until_quiet},
     budget::{RequestBudget, RequestCost, RequestSpace},
     networks::Networks,
     options::ServerOptions,
@@ -173,7 +173,7 @@ impl<E: Endpoint + 'static> Context<E> {
                     }
                     return;
                 }
-                closing = quiet(&mut activity, &self.options, &idle_timeout) => {
+                closing = until_quiet(&mut activity, &self.options, &idle_timeout) => {
                     if is_closing || closing == Closing::Forced {
                         return;
                     }

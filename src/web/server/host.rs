@@ -10,7 +10,7 @@ use poem::{
 use super::{body::BodyError, lane::LaneName};
 use crate::{
     clock::Clock,
-    web::{deployment::loggable, response::hsts},
+    web::{deployment::loggable_text, response::hsts},
 };
 
 /// The response to a request that does not reach its endpoint.
@@ -111,7 +111,7 @@ impl PublicHost {
                 .is_ok();
         if is_due {
             tracing::warn!(
-                came = loggable(authority),
+                came = loggable_text(authority),
                 expected = self.authority,
                 "a request named another host than server.public_url: if it came through your proxy, \
                  let it pass Host on unchanged, or correct server.public_url"

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     telemetry::trace::Span,
     web::{
-        again::Repeatable, base_path::BasePath, caller::Caller, deployment::loggable,
+        again::Repeatable, base_path::BasePath, caller::Caller, deployment::loggable_text,
         error::Audience, line_budget::LineBudget, look::PageLook, named_client::NamedClient,
         unnamed_proxy::UnnamedProxy,
     },
@@ -41,7 +41,7 @@ use crate::{
 mod record;
 mod render;
 
-use record::{RequestSummary, Unanswered, area, record, with_reference};
+use record::{RequestSummary, Unanswered, path_area, record, with_reference};
 
 /// The settings of the layers on one listener.
 #[derive(Clone)]
@@ -197,7 +197,7 @@ impl<E: Endpoint + 'static> Layered<E> {
     }
 
     fn area(&self, path: &str) -> &'static str {
-        area(self.base_path.inside(path).unwrap_or(path))
+        path_area(self.base_path.inside(path).unwrap_or(path))
     }
 
     async fn respond(
@@ -207,7 +207,7 @@ impl<E: Endpoint + 'static> Layered<E> {
         summary: &RequestSummary,
         span: &Span,
     ) -> Response {
-        let named_host = authority_of(&request).map(loggable);
+        let named_host = authority_of(&request).map(loggable_text);
         let arrived = tokio::select! {
             // In this order: a request that has to end frees its memory first.
             biased;

@@ -36,12 +36,12 @@ pub(super) enum NoResponse {
 }
 
 /// What an endpoint returns.
-pub(super) type UnitResult = Result<poem::Result<Response>, NoResponse>;
+pub(super) type EndpointResult = Result<poem::Result<Response>, NoResponse>;
 
 impl<E: Endpoint + 'static> Unit<E> {
     /// Runs the endpoint in a task of its own. Dropping this future does not stop it, nor does the end of
     /// the time-out: what then goes wrong has its line in the log all the same.
-    pub(super) async fn run(self, span: &Span, limit: Duration) -> UnitResult {
+    pub(super) async fn run(self, span: &Span, limit: Duration) -> EndpointResult {
         let (sender, result) = oneshot::channel();
         let caller = self.request.data::<Caller>().cloned();
         let work = async move {
@@ -59,13 +59,13 @@ impl<E: Endpoint + 'static> Unit<E> {
     }
 
     /// Runs an endpoint that asks no store here: there is nothing that could be left half done.
-    pub(super) async fn run_here(self, span: &Span, limit: Duration) -> UnitResult {
+    pub(super) async fn run_here(self, span: &Span, limit: Duration) -> EndpointResult {
         let work = Box::pin(span.around(self.work()));
         let result = timeout(limit, work).await;
         result.unwrap_or(Err(NoResponse::TooLong))
     }
 
-    async fn work(self) -> UnitResult {
+    async fn work(self) -> EndpointResult {
         let Self {
             endpoint,
             request,
@@ -92,7 +92,7 @@ impl<E: Endpoint + 'static> Unit<E> {
 }
 
 /// Logs the error of a unit of work whose response no one gets.
-fn log_unseen(result: UnitResult, caller: Option<&Caller>) {
+fn log_unseen(result: EndpointResult, caller: Option<&Caller>) {
     let request_id = caller.map_or("", |caller| &caller.request_id);
     let Ok(Err(error)) = result else {
         return;

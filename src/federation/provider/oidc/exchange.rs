@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    json::{self, Object, string},
+    json::{self, Object, string_member},
     upstream::Upstream,
 };
 use crate::{
@@ -97,7 +97,7 @@ fn parse(response: &FetchResponse) -> Result<TokenResponse, ProviderError> {
         return Err(TokenError::Status(response.status).into());
     }
     let body = json::object(&response.body);
-    if let Some(error) = body.as_ref().and_then(|body| string(body, "error")) {
+    if let Some(error) = body.as_ref().and_then(|body| string_member(body, "error")) {
         return Err(provider_error(error).into());
     }
     if response.status != 200 {
@@ -108,7 +108,7 @@ fn parse(response: &FetchResponse) -> Result<TokenResponse, ProviderError> {
         return Err(TokenError::ErrorNotAString.into());
     }
     check_bearer(&body)?;
-    let access_token = string(&body, "access_token").filter(|token| !token.is_empty());
+    let access_token = string_member(&body, "access_token").filter(|token| !token.is_empty());
     let id_token = match body.get("id_token") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token.clone().into()),
@@ -120,14 +120,14 @@ fn parse(response: &FetchResponse) -> Result<TokenResponse, ProviderError> {
             .to_owned()
             .into(),
         id_token,
-        scope: string(&body, "scope").map(str::to_owned),
+        scope: string_member(&body, "scope").map(str::to_owned),
     })
 }
 
 /// RFC 6749 §7.1: a token of a type that the client does not know must not be used. The type's case
 /// does not count (§5.1).
 fn check_bearer(body: &Object) -> Result<(), TokenError> {
-    let token_type = string(body, "token_type");
+    let token_type = string_member(body, "token_type");
     if token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer")) {
         Ok(())
     } else {

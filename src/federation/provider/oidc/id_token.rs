@@ -22,7 +22,7 @@ use serde_json::Value;
 use self::claims::check_claims;
 pub(crate) use self::userinfo_token::verify_userinfo;
 use super::{
-    json::{self, Object, string},
+    json::{self, Object, string_member},
     keys::{Key, algorithm_name, library_algorithm},
     upstream::Upstream,
 };
@@ -181,7 +181,7 @@ fn check_type(header: &Object) -> Result<(), IdTokenError> {
 /// Core §3.1.3.7(7), RFC 8725 §3.1: one of the configured algorithms; none and HS* cannot be
 /// configured.
 fn check_algorithm(header: &Object, settings: &Provider) -> Result<UpstreamAlg, IdTokenError> {
-    let name = string(header, "alg");
+    let name = string_member(header, "alg");
     let mut allowed = settings.algs.iter().copied();
     allowed
         .find(|alg| Some(algorithm_name(*alg)) == name)

@@ -25,7 +25,7 @@ pub(crate) fn list(bytes: &[u8]) -> Option<Vec<Value>> {
 }
 
 /// Returns a member that is a string.
-pub(crate) fn string<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+pub(crate) fn string_member<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str)
 }
 

@@ -8,7 +8,7 @@ use openidconnect::{
 };
 use serde_json::Value;
 
-use super::json::{self, Object, string};
+use super::json::{self, Object, string_member};
 use crate::{config::providers::UpstreamAlg, federation::provider::error::KeyError};
 
 /// A longer list is not a key set.
@@ -130,9 +130,9 @@ impl Key {
         let (key_type, library_key) = parse_public_key(jwk, kid.clone().map(JsonWebKeyId::new))?;
         Some(Self {
             kid,
-            alg: string(jwk, "alg").map(str::to_owned),
+            alg: string_member(jwk, "alg").map(str::to_owned),
             key_type,
-            issuer: string(jwk, "issuer").map(str::to_owned),
+            issuer: string_member(jwk, "issuer").map(str::to_owned),
             jwk: library_key,
         })
     }
@@ -195,7 +195,7 @@ fn is_for_verifying(jwk: &Object) -> bool {
 }
 
 fn parse_public_key(jwk: &Object, id: Option<JsonWebKeyId>) -> Option<(KeyType, CoreJsonWebKey)> {
-    let bytes = |name: &str| BASE64.decode(string(jwk, name)?).ok();
+    let bytes = |name: &str| BASE64.decode(string_member(jwk, name)?).ok();
     let on_curve = |curve| {
         Some(CoreJsonWebKey::new_ec(
             bytes("x")?,
@@ -204,7 +204,7 @@ fn parse_public_key(jwk: &Object, id: Option<JsonWebKeyId>) -> Option<(KeyType, 
             id.clone(),
         ))
     };
-    match (string(jwk, "kty")?, string(jwk, "crv")) {
+    match (string_member(jwk, "kty")?, string_member(jwk, "crv")) {
         ("RSA", _) => {
             let modulus =
                 bytes("n").filter(|n| (MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n)))?;

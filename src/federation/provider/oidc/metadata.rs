@@ -4,7 +4,7 @@
 use serde_json::Value;
 use url::Url;
 
-use super::json::{self, Object, string};
+use super::json::{self, Object, string_member};
 use crate::{
     config::{Provider, providers::IssParam},
     federation::{error::upstream_words, provider::error::MetadataError},
@@ -121,7 +121,7 @@ impl Metadata {
 /// Discovery §4.3, RFC 8414 §3.3: the issuer in the document is the configured one, byte for byte
 /// (DJ-01).
 fn check_issuer(document: &Object, configured: &str) -> Result<(), MetadataError> {
-    match string(document, "issuer") {
+    match string_member(document, "issuer") {
         Some(found) if found == configured => Ok(()),
         Some(found) => Err(MetadataError::Issuer {
             configured: configured.to_owned(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     id_token::{VerifiedToken, has_boolean_email_verified, verify_userinfo},
-    json::{self, Object, string},
+    json::{self, Object, string_member},
     upstream::Upstream,
 };
 use crate::{
@@ -67,7 +67,7 @@ fn signed(response: &FetchResponse) -> Option<&str> {
 
 fn check_claims(claims: &Object, subject: &str) -> Result<(), UserError> {
     // Core §5.3.2: `sub` must be there and be the ID token's.
-    if string(claims, "sub") != Some(subject) {
+    if string_member(claims, "sub") != Some(subject) {
         return Err(UserError::Subject);
     }
     for claim in ["email", "name", "locale"] {

@@ -68,7 +68,7 @@ pub(super) fn with_reference(mut response: Response, caller: &Caller) -> Respons
 
 /// Returns the part of a path that is logged where no route was found, or the request was refused
 /// before it: secrets stand further back.
-pub(super) fn area(path: &str) -> &'static str {
+pub(super) fn path_area(path: &str) -> &'static str {
     let first = path.split('/').nth(1).unwrap_or_default();
     match first {
         "api" => "/api/…",

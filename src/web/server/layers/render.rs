@@ -16,7 +16,7 @@ use crate::{
             host::EarlyResponse,
             lane::{LaneName, retry_after},
             mount, rejection,
-            unit::{NoResponse, UnitResult},
+            unit::{EndpointResult, NoResponse},
         },
     },
 };
@@ -44,7 +44,11 @@ impl<E> Layered<E> {
     }
 
     /// Renders what an endpoint returned, or that it returned nothing.
-    pub(super) fn render_result(&self, result: UnitResult, summary: &RequestSummary) -> Response {
+    pub(super) fn render_result(
+        &self,
+        result: EndpointResult,
+        summary: &RequestSummary,
+    ) -> Response {
         let request_id = &summary.caller.request_id;
         let (status, reason) = match result {
             Ok(Ok(response)) => return response,

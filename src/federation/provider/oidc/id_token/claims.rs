@@ -16,7 +16,7 @@ use crate::{
         provider::{
             error::{IdTokenError, KeyError},
             oidc::{
-                json::{Object, string},
+                json::{Object, string_member},
                 keys::{Key, library_algorithm},
             },
         },
@@ -85,9 +85,10 @@ pub(super) fn ensure(
 /// Core §3.1.3.7(2): the recorded issuer, exactly. With many Entra tenants, the template filled in
 /// with the account's tenant, which must be an allowed one.
 fn check_issuer(claims: &Object, expected: &Expected<'_>) -> Result<String, IdTokenError> {
-    let iss = string(claims, "iss").ok_or(IdTokenError::Issuer("is missing, or not a string"))?;
+    let iss =
+        string_member(claims, "iss").ok_or(IdTokenError::Issuer("is missing, or not a string"))?;
     let settings = expected.settings;
-    let tenant = string(claims, "tid");
+    let tenant = string_member(claims, "tid");
     let issuer = if settings.has_many_tenants() {
         expected
             .issuer
@@ -130,7 +131,7 @@ pub(super) fn check_issuer_of_key(
     let (ProviderKind::Entra, Some(template)) = (settings.kind, &key.issuer) else {
         return Ok(());
     };
-    let tenant = string(claims, "tid").unwrap_or(&settings.tenant);
+    let tenant = string_member(claims, "tid").unwrap_or(&settings.tenant);
     ensure(template.replace(TENANT, tenant) == issuer, || {
         KeyError::Issuer.into()
     })
@@ -251,7 +252,7 @@ fn check_subject(claims: &Object) -> Result<String, IdTokenError> {
     let is_valid = |sub: &&str| {
         (1..=255).contains(&sub.len()) && sub.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     };
-    let subject = string(claims, "sub").filter(is_valid);
+    let subject = string_member(claims, "sub").filter(is_valid);
     subject.map(str::to_owned).ok_or(IdTokenError::Subject)
 }
 
@@ -259,7 +260,7 @@ fn check_subject(claims: &Object) -> Result<String, IdTokenError> {
 fn check_hosted_domain(claims: &Object, settings: &Provider) -> Result<(), IdTokenError> {
     let domains = &settings.hosted_domains;
     let is_allowed = |hd| domains.iter().any(|domain| domain == hd);
-    let is_valid = domains.is_empty() || string(claims, "hd").is_some_and(is_allowed);
+    let is_valid = domains.is_empty() || string_member(claims, "hd").is_some_and(is_allowed);
     ensure(is_valid, || IdTokenError::HostedDomain)
 }
 

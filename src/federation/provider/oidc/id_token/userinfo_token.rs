@@ -8,7 +8,7 @@ use super::{
 use crate::federation::provider::{
     error::{IdTokenError, ProviderError},
     oidc::{
-        json::{Object, string},
+        json::{Object, string_member},
         upstream::Upstream,
     },
 };
@@ -38,7 +38,7 @@ pub(crate) async fn verify_userinfo(
 
 /// The issuer must be there; a lifetime need not be, and counts where it is.
 fn check_claims(claims: &Object, issuer: &str, now: i64) -> Result<(), IdTokenError> {
-    let found = string(claims, "iss");
+    let found = string_member(claims, "iss");
     let iss = found.ok_or(IdTokenError::Issuer("is missing, or not a string"))?;
     ensure(iss == issuer, || IdTokenError::Issuer("is another issuer"))?;
     if claims.contains_key("exp") {
