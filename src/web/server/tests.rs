@@ -164,7 +164,7 @@ async fn px_02_a_half_sent_header_is_cut() {
     ] {
         let began = Instant::now();
         let response = server.send(half).await;
-        assert!(!response.contains("200"), "{response}");
+        assert!(!response.contains(" 200 "), "{response}");
         assert!(
             began.elapsed() >= SHORT && began.elapsed() < LONG / 2,
             "{half}: {:?}",

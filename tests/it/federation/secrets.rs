@@ -174,7 +174,7 @@ async fn no_secret_of_the_provider_leaks(backend: Backend) {
     );
     let refusals = log
         .iter()
-        .filter(|(_, line)| String::from_utf8_lossy(line).contains("up_"))
+        .filter(|(_, line)| String::from_utf8_lossy(line).contains("\"up_"))
         .count();
     assert!(
         refusals >= failures().len(),

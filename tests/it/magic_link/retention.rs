@@ -437,8 +437,11 @@ async fn h_3_the_audit_log_records_each_step_and_no_secret(test_app: TestApp) {
             );
         }
         let shown = format!("{event:?}");
-        for secret in [email, &mail.code(), mail.link().rsplit('/').next().unwrap()] {
+        for secret in [email, mail.link().rsplit('/').next().unwrap()] {
             assert!(!shown.contains(secret), "{}", event.kind);
         }
+        // The digits of a code may stand in a longer number or an id by chance.
+        let mut words = shown.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(words.all(|word| word != mail.code()), "{}", event.kind);
     }
 }
