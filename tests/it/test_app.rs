@@ -149,8 +149,8 @@ impl TestApp {
 
     /// The same, with a configuration changed before the start.
     pub(crate) async fn servers_with(change: impl FnOnce(&mut Config)) -> Option<Self> {
-        let postgres = there(services::postgres().await)?;
-        let redis = there(services::redis().await)?;
+        let postgres = found_or_skipped(services::postgres().await)?;
+        let redis = found_or_skipped(services::redis().await)?;
         let mut config = config();
         config.startup.database.url = Text::new(
             postgres
@@ -649,7 +649,7 @@ pub(crate) fn flow_of(waiting: &Page) -> uuid::Uuid {
 }
 
 /// What there is; `None`, said once per test, or a failure on a build server, where it is not there.
-pub(crate) fn there<T>(found: Result<T, Missing>) -> Option<T> {
+pub(crate) fn found_or_skipped<T>(found: Result<T, Missing>) -> Option<T> {
     match found {
         Ok(found) => Some(found),
         Err(missing) if ci() => panic!("{missing}"),

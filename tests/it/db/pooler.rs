@@ -10,7 +10,7 @@ use testkit::{
 
 const PARAMETERS: &str = "ignore_startup_parameters = extra_float_digits,options";
 
-fn there<T>(found: Result<T, Missing>) -> Option<T> {
+fn found_or_skipped<T>(found: Result<T, Missing>) -> Option<T> {
     match found {
         Ok(found) => Some(found),
         Err(missing) => {
@@ -23,8 +23,8 @@ fn there<T>(found: Result<T, Missing>) -> Option<T> {
 
 /// What the start says of a PgBouncer with these settings, and whether the schema can be made by way of it.
 async fn start(program: &Path, settings: &[&str]) -> Option<Result<(), InfraError>> {
-    let server = there(Postgres::start(false).await)?;
-    let pooler = there(PgBouncer::start(program, &server, settings).await)?;
+    let server = found_or_skipped(Postgres::start(false).await)?;
+    let pooler = found_or_skipped(PgBouncer::start(program, &server, settings).await)?;
     let db = Db::connect(&pooler.url(&server.empty().await), 8, Clock::default())
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn start(program: &Path, settings: &[&str]) -> Option<Result<(), InfraErro
 
 #[tokio::test]
 async fn ob_3_an_old_pgbouncer_in_transaction_mode_is_refused_at_start() {
-    let Some(program) = there(old_pgbouncer()) else {
+    let Some(program) = found_or_skipped(old_pgbouncer()) else {
         return;
     };
     let settings = ["pool_mode = transaction", PARAMETERS];
@@ -76,7 +76,7 @@ async fn ob_3_an_old_pgbouncer_in_transaction_mode_is_refused_at_start() {
 
 #[tokio::test]
 async fn ob_3_an_old_pgbouncer_in_session_mode_works() {
-    let Some(program) = there(old_pgbouncer()) else {
+    let Some(program) = found_or_skipped(old_pgbouncer()) else {
         return;
     };
     let settings = ["pool_mode = session", PARAMETERS];
@@ -88,7 +88,7 @@ async fn ob_3_an_old_pgbouncer_in_session_mode_works() {
 
 #[tokio::test]
 async fn ob_3_a_pgbouncer_that_refuses_our_parameters_is_named() {
-    let Some(program) = there(old_pgbouncer()) else {
+    let Some(program) = found_or_skipped(old_pgbouncer()) else {
         return;
     };
     let Some(started) = start(&program, &["pool_mode = session"]).await else {
@@ -104,7 +104,7 @@ async fn ob_3_a_pgbouncer_that_refuses_our_parameters_is_named() {
 
 #[tokio::test]
 async fn ob_3_a_new_pgbouncer_keeps_prepared_statements_in_transaction_mode() {
-    let Some(program) = there(new_pgbouncer()) else {
+    let Some(program) = found_or_skipped(new_pgbouncer()) else {
         return;
     };
     let mode = "pool_mode = transaction";

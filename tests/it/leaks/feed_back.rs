@@ -10,7 +10,7 @@ use super::{
     app::{AppFlow, api, begin_app},
     canary::{Place, hex},
     collected::Loot,
-    person::unspent,
+    person::unspent_code,
     stores::{dump, dump_redis},
 };
 use crate::service::{CALLBACK, CLIENT, Stage, fresh_network};
@@ -76,7 +76,7 @@ async fn opens_nothing(stage: &Stage, app: &AppFlow, waiting: &str, value: &str)
 /// its issue adds to the stores are tried, and the right code after them.
 async fn exchanges_nothing(stage: &Stage, loot: &mut Loot, signed_in: &Browser) {
     let before = stored_values(stage).await;
-    let (code, verifier) = unspent(stage, loot, &mut signed_in.clone()).await;
+    let (code, verifier) = unspent_code(stage, loot, &mut signed_in.clone()).await;
     let added: Vec<String> = stored_values(stage)
         .await
         .difference(&before)

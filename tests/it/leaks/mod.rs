@@ -25,8 +25,8 @@ use app::{by_api, ring_digest};
 use canary::hex;
 use collected::Loot;
 use feed_back::feed_back;
-use person::{by_client, by_code, by_link, unspent};
-use running::{loud, measured};
+use person::{by_client, by_code, by_link, unspent_code};
+use running::{sent_telemetry, start_at_trace};
 use software::{by_software, signing_key};
 
 pub(crate) use canary::{Canary, Place, leaks};
@@ -59,7 +59,7 @@ fn address_where_it_must_be(canary: &Canary, place: &str) -> bool {
 
 async fn nothing_secret_is_kept_or_said(backend: Backend) {
     let (collector, (key, jwks)) = (Collector::start(), signing_key());
-    let Some(stage) = loud(backend, &collector, &jwks).await else {
+    let Some(stage) = start_at_trace(backend, &collector, &jwks).await else {
         return;
     };
     stage.service.shift_clock(LATER).await;
@@ -78,7 +78,7 @@ async fn nothing_secret_is_kept_or_said(backend: Backend) {
         loot.note("password", DATABASE_PASSWORD);
         loot.note("password", REDIS_PASSWORD);
     }
-    unspent(&stage, &mut loot, &mut browser).await;
+    unspent_code(&stage, &mut loot, &mut browser).await;
     let kinds: BTreeSet<&str> = loot.canaries.iter().map(|canary| canary.what).collect();
     assert!(
         kinds.len() >= 20 && loot.errors.len() >= 30,
@@ -106,7 +106,7 @@ async fn nothing_secret_is_kept_or_said(backend: Backend) {
         leaks(&loot.canaries, &loot.errors, |_, _| false),
         BTreeSet::new()
     );
-    let measured = measured(&stage, &collector).await;
+    let measured = sent_telemetry(&stage, &collector).await;
     assert_eq!(
         leaks(&loot.canaries, &measured, |_, _| false),
         BTreeSet::new()

@@ -128,7 +128,7 @@ pub(super) async fn by_client(stage: &Stage, loot: &mut Loot, browser: &mut Brow
 }
 
 /// Returns an unused code and its verifier. The code expires after a minute.
-pub(super) async fn unspent(
+pub(super) async fn unspent_code(
     stage: &Stage,
     loot: &mut Loot,
     browser: &mut Browser,

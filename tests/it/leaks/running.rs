@@ -32,7 +32,11 @@ fn programs(jwks: &str) -> String {
 }
 
 /// The service at TRACE, which also sends its spans, on servers that it knows passwords of.
-pub(super) async fn loud(backend: Backend, collector: &Collector, jwks: &str) -> Option<Stage> {
+pub(super) async fn start_at_trace(
+    backend: Backend,
+    collector: &Collector,
+    jwks: &str,
+) -> Option<Stage> {
     if let Err(missing) = faketime() {
         assert!(!ci(), "{missing}");
         eprintln!("skipped: {missing}");
@@ -75,7 +79,7 @@ pub(super) async fn loud(backend: Backend, collector: &Collector, jwks: &str) ->
 }
 
 /// What was sent to the collector, once the last request is in it, and what `/metrics` says.
-pub(super) async fn measured(stage: &Stage, collector: &Collector) -> Vec<Place> {
+pub(super) async fn sent_telemetry(stage: &Stage, collector: &Collector) -> Vec<Place> {
     let id: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).unwrap())
         .collect();

@@ -18,7 +18,7 @@ use testkit::{page::Page, services};
 use crate::{
     oauth::{Attempt, CALLBACK, settle, with_clients},
     tap::Tap,
-    test_app::{Browser, TestApp, there},
+    test_app::{Browser, TestApp, found_or_skipped},
 };
 
 on_both!(
@@ -266,7 +266,7 @@ async fn outbox(test_app: &TestApp, state: mail_outbox::State) -> u64 {
 
 async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(test_app: TestApp) {
     let away = if test_app.app.db.is_postgres() {
-        let Some(redis) = there(services::Redis::start().await) else {
+        let Some(redis) = found_or_skipped(services::Redis::start().await) else {
             return;
         };
         let away = TestApp::servers_with(|config| {

@@ -21,7 +21,7 @@ use testkit::services::Redis;
 
 use crate::{
     tap::Tap,
-    test_app::{TestApp, masters, there},
+    test_app::{TestApp, found_or_skipped, masters},
 };
 
 on_both!(
@@ -321,7 +321,7 @@ async fn h_2_every_key_in_redis_ends_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
-    let Some(server) = there(Redis::start().await) else {
+    let Some(server) = found_or_skipped(Redis::start().await) else {
         return;
     };
     let tickets = Tickets::connect(

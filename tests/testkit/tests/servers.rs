@@ -19,7 +19,7 @@ use testkit::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn there<T>(found: Result<T, Missing>) -> Option<T> {
+fn found_or_skipped<T>(found: Result<T, Missing>) -> Option<T> {
     match found {
         Ok(found) => Some(found),
         Err(missing) if ci() => panic!("{missing}"),
@@ -32,7 +32,7 @@ fn there<T>(found: Result<T, Missing>) -> Option<T> {
 
 #[tokio::test]
 async fn each_database_is_a_copy_of_the_migrated_one() {
-    let Some(server) = there(postgres().await) else {
+    let Some(server) = found_or_skipped(postgres().await) else {
         return;
     };
     let migrate = |url: String| async move {
@@ -64,7 +64,7 @@ async fn each_database_is_a_copy_of_the_migrated_one() {
 
 #[tokio::test]
 async fn a_durable_server_comes_back_after_a_crash_with_every_row() {
-    let Some(server) = there(Postgres::start(true).await) else {
+    let Some(server) = found_or_skipped(Postgres::start(true).await) else {
         return;
     };
     let url = server.empty().await;
@@ -93,7 +93,7 @@ async fn a_durable_server_comes_back_after_a_crash_with_every_row() {
 
 #[tokio::test]
 async fn redis_is_shared_and_prefixes_differ() {
-    let Some(server) = there(redis().await) else {
+    let Some(server) = found_or_skipped(redis().await) else {
         return;
     };
     assert!(server.url().starts_with("redis"));
@@ -128,7 +128,7 @@ async fn policy(url: &str) -> String {
 
 #[tokio::test]
 async fn a_redis_of_our_own_comes_back_after_a_kill() {
-    let Some(own) = there(Redis::start().await) else {
+    let Some(own) = found_or_skipped(Redis::start().await) else {
         return;
     };
     own.kill();
@@ -137,7 +137,7 @@ async fn a_redis_of_our_own_comes_back_after_a_kill() {
 
 #[tokio::test]
 async fn mailpit_keeps_a_letter_under_its_address() {
-    let Some(mailpit) = there(Mailpit::start().await) else {
+    let Some(mailpit) = found_or_skipped(Mailpit::start().await) else {
         return;
     };
     let mut stream = tokio::net::TcpStream::connect(mailpit.smtp())

@@ -22,7 +22,7 @@ use crate::{
     },
     oauth::settle,
     service,
-    test_app::{TestApp, there},
+    test_app::{TestApp, found_or_skipped},
 };
 
 on_both!(
@@ -407,7 +407,7 @@ async fn a_callback_takes_at_most_ten_seconds(test_app: TestApp) {
 /// without the ticket store no browser leaves for a provider, and no user is signed in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r_39_up_store_down() {
-    let Some(redis) = there(Redis::start().await) else {
+    let Some(redis) = found_or_skipped(Redis::start().await) else {
         return;
     };
     let own = |config: &mut Config| config.startup.tickets.url = Text::new(redis.url().to_owned());
