@@ -1,5 +1,5 @@
 // Proofs of possession (RFC 9449 §4.3) that an API accepts, and those that it refuses: each is a good one with one
-// thing wrong. `ask` is what a request shows.
+// thing wrong. `ask` is what a request shows, and whether to a verifier that has just begun.
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 
 export const api = 'https://api.example/school';
@@ -26,7 +26,7 @@ export function proofCases() {
   const now = Math.floor(Date.now() / 1000);
   const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: own.jwk };
   const claims = () => ({ jti: randomUUID(), htm: method, htu: `${api}${path}`, iat: now, ath: hash(token) });
-  const ask = (...proofs) => ({ proofs, method, path, token, jkt: own.jkt });
+  const ask = (...proofs) => ({ proofs, method, path, token, jkt: own.jkt, isYoung: false });
   const proof = (change = {}, changedHeader = {}, by = own) =>
     signed({ ...header, ...changedHeader }, { ...claims(), ...change }, by);
   const seen = proof();
@@ -71,6 +71,8 @@ export function proofCases() {
     'no time': ask(proof({ iat: undefined })),
     'over': ask(proof({ exp: now - 60 })),
     'not yet': ask(proof({ nbf: now + 120 })),
+    'after a restart': { ...ask(proof()), isYoung: true },
+    'of a clock that is ahead, after a restart': { ...ask(proof({ iat: now + 20 })), isYoung: true },
   };
   return { good, bad };
 }

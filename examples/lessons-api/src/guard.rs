@@ -152,10 +152,15 @@ fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'stati
 
 fn unproven(why: ProofError, challenge: Challenge<'_>) -> Response {
     tracing::info!(%why, "proof refused");
-    if why == ProofError::Full {
+    let wait = match why {
+        ProofError::Full => Some("5"),
+        ProofError::JustBegun => Some("30"),
+        _ => None,
+    };
+    if let Some(wait) = wait {
         return Response::builder()
             .status(StatusCode::SERVICE_UNAVAILABLE)
-            .header(header::RETRY_AFTER, "5")
+            .header(header::RETRY_AFTER, wait)
             .finish();
     }
     let error = format!(r#"error="invalid_dpop_proof", error_description="{why}""#);
@@ -261,11 +266,13 @@ mod tests {
         };
         let answer = unproven(ProofError::Used, challenge);
         assert_eq!(asks(&answer), (401, Some(words)));
-        let answer = unproven(ProofError::Full, challenge);
-        assert_eq!(
-            (asks(&answer), answer.header("retry-after")),
-            ((503, None), Some("5"))
-        );
+        for (why, wait) in [(ProofError::Full, "5"), (ProofError::JustBegun, "30")] {
+            let answer = unproven(why, challenge);
+            assert_eq!(
+                (asks(&answer), answer.header("retry-after")),
+                ((503, None), Some(wait))
+            );
+        }
     }
 
     #[test]

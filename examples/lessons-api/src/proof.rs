@@ -2,7 +2,10 @@
 //! that key for this request, and shown once.
 //!
 //! What was shown is kept in this process, for as long as a proof is accepted. An API of several instances keeps it
-//! where all of them look. Proofs by ES256 are accepted, and the challenge says so; `algs` is the list to extend.
+//! where all of them look. A process that has just begun does not know what the one before it was shown: for at most
+//! 90 s it tells clients to try again with a new proof.
+//!
+//! Proofs by ES256 are accepted, and the challenge says so; `algs` is the list to extend.
 
 use std::{
     collections::HashMap,
@@ -59,9 +62,13 @@ pub enum ProofError {
     /// By another key than that of the token.
     #[error("by another key")]
     OtherKey,
-    /// Too old, from the future, or of before this process began.
+    /// Too old or from the future.
     #[error("not recent")]
     Time,
+    /// This process has just begun: an earlier one may have been shown the proof. The client may try again with one
+    /// that it makes later.
+    #[error("the service has just begun")]
+    JustBegun,
     /// Shown before.
     #[error("used before")]
     Used,
@@ -136,12 +143,13 @@ struct Shown {
 }
 
 impl Proofs {
-    /// For an API that its clients reach at `public_url`. What a request says of its host does not count.
+    /// For an API that its clients reach at `public_url`, in a process that began at `began` (seconds since 1970). What
+    /// a request says of its host does not count.
     #[must_use]
-    pub fn new(public_url: &str, now: i64) -> Self {
+    pub fn new(public_url: &str, began: i64) -> Self {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
-            began: now,
+            began,
             shown: Mutex::default(),
         }
     }
@@ -175,6 +183,10 @@ impl Proofs {
         if thumbprint(&point) != expected.jkt {
             return Err(ProofError::OtherKey);
         }
+        // What an earlier process was shown before `began` was dated at most so far ahead.
+        if whole(claims.iat) <= self.began + MAX_AHEAD {
+            return Err(ProofError::JustBegun);
+        }
         // Last, so that nothing but a good proof takes room.
         self.remember(&claims, expected.jkt, now)
     }
@@ -196,7 +208,7 @@ impl Proofs {
             return Err(ProofError::Malformed);
         }
         let made = whole(claims.iat);
-        let is_recent = (now - MAX_AGE..=now + MAX_AHEAD).contains(&made) && made >= self.began;
+        let is_recent = (now - MAX_AGE..=now + MAX_AHEAD).contains(&made);
         let is_over = claims.exp.is_some_and(|end| whole(end) <= now);
         let is_early = claims.nbf.is_some_and(|from| whole(from) > now + MAX_AHEAD);
         if !is_recent || is_over || is_early {

@@ -195,7 +195,7 @@ fn pp_11_another_key_and_another_signature_are_refused() {
 #[test]
 fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     let prover = Prover::new();
-    let (jkt, proofs) = (prover.jkt(), Proofs::new(API, NOW));
+    let (jkt, proofs) = (prover.jkt(), Proofs::new(API, NOW - 3600));
     let expected = Expected {
         method: "GET",
         path: "/lessons",
@@ -210,11 +210,6 @@ fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     let made = |jti: &str, iat: i64| {
         prover.proof(&with(with(claims(), "jti", jti.into()), "iat", iat.into()))
     };
-    assert_eq!(
-        show(&made("early", NOW - 1), NOW),
-        Err(ProofError::Time),
-        "of before"
-    );
     for number in 0..MOST - 1 {
         let claims: Claims = serde_json::from_value(claims()).unwrap();
         let claims = Claims {
@@ -232,6 +227,41 @@ fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     );
     assert_eq!(show(&two, NOW + 61), Ok(()), "what is over makes room");
     assert_eq!(show(&two, NOW + 90), Err(ProofError::Used));
+}
+
+/// A proof that is dated ahead outlives a restart of the process that remembers it.
+#[test]
+fn pp_11_after_a_restart_no_proof_of_before_passes() {
+    let prover = Prover::new();
+    let (jkt, began) = (prover.jkt(), NOW);
+    let expected = Expected {
+        method: "GET",
+        path: "/lessons",
+        token: TOKEN,
+        jkt: &jkt,
+    };
+    let made = |iat: i64| prover.proof(&with(claims(), "iat", iat.into()));
+    let (before, after) = (Proofs::new(API, began - 3600), Proofs::new(API, began));
+    let ahead = made(began + MAX_AHEAD);
+    assert_eq!(before.check(&[&ahead], &expected, began), Ok(()));
+    for now in [began, began + MAX_AHEAD, began + MAX_AHEAD + MAX_AGE] {
+        let shown = after.check(&[&ahead], &expected, now);
+        assert_eq!(shown, Err(ProofError::JustBegun), "{now}");
+    }
+    let now = began + MAX_AHEAD + MAX_AGE + 1;
+    assert_eq!(
+        after.check(&[&ahead], &expected, now),
+        Err(ProofError::Time)
+    );
+    let first = made(began + MAX_AHEAD + 1);
+    let shown = after.check(&[&first], &expected, began + MAX_AHEAD + 1);
+    assert_eq!(shown, Ok(()), "a proof of then");
+    let forged = Prover::new().sign(&prover.header().to_string(), &claims().to_string());
+    assert_eq!(
+        after.check(&[&forged], &expected, now - 90),
+        Err(ProofError::Signature),
+        "a bad proof is called so"
+    );
 }
 
 #[test]
