@@ -79,7 +79,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     let next = if is_current {
         rotate(&tx, grant, request).await?
     } else {
-        open_successor(grant, request).ok_or(invalid_grant("successor_unreadable"))?
+        repeat(&tx, grant, request).await?
     };
     let subject = TokenSubject {
         grant,
@@ -192,6 +192,23 @@ async fn rotate(
     }
     let cause = "a refresh token family changed under its lock";
     Err(InfraError::Conflict(cause.to_owned()))
+}
+
+/// Returns the token that the lost response had. PP-9: the repeated request may bring the first key of
+/// the family.
+async fn repeat(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+) -> Result<RefreshToken, EndpointError> {
+    if let Some(jkt) = request.jkt().filter(|_| grant.dpop_jkt.is_none())
+        && !grant_store::bind_key(tx, grant.id, jkt).await?
+    {
+        let cause = "a grant was bound under its lock";
+        return Err(InfraError::Conflict(cause.to_owned()).into());
+    }
+    let successor = open_successor(grant, request);
+    Ok(successor.ok_or(invalid_grant("successor_unreadable"))?)
 }
 
 fn open_successor(grant: &Grant, request: &TokenRequest<'_>) -> Option<RefreshToken> {

@@ -31,6 +31,7 @@ on_both!(
     pp_7_pp_8_dpop_jkt_binds_a_code_and_its_tokens,
     pp_8_the_proof_of_a_push_binds_the_code,
     pp_9_a_public_family_is_bound_to_its_first_key,
+    pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family,
     pp_7_apps_get_bound_tokens_from_both_versions_of_the_api,
     pp_2_behind_a_proxy_the_public_address_counts,
     pp_5_of_a_hundred_at_once_one_passes,
@@ -214,6 +215,31 @@ async fn pp_9_a_public_family_is_bound_to_its_first_key(test_app: TestApp) {
             assert_bound(&test_app, &tokens, &prover).await;
         }
     }
+}
+
+/// A client that lost the response of its last refresh without a proof asks again with one.
+async fn pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family(test_app: TestApp) {
+    prepare(&test_app).await;
+    let (prover, other) = (Prover::new(), Prover::new());
+    let mut browser = signed_in(&test_app, "pp9-grace@example.com").await;
+    let attempt = Attempt::new().with("scope", "openid offline_access");
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    let first = json_of(&token(&test_app, &fields, None).await);
+    let lost = json_of(&token(&test_app, &refreshing(&first), None).await);
+    assert_eq!(lost["token_type"], "Bearer");
+    let repeated = json_of(&token(&test_app, &refreshing(&first), Some(&prover)).await);
+    assert_eq!(repeated["refresh_token"], lost["refresh_token"]);
+    assert_bound(&test_app, &repeated, &prover).await;
+    for presented in [&first, &lost] {
+        for wrong in [None, Some(&other)] {
+            let refused = token(&test_app, &refreshing(presented), wrong).await;
+            assert_invalid_grant(&refused, "the family is bound");
+        }
+    }
+    let again = json_of(&token(&test_app, &refreshing(&first), Some(&prover)).await);
+    assert_eq!(again["refresh_token"], lost["refresh_token"]);
+    let tokens = json_of(&token(&test_app, &refreshing(&lost), Some(&prover)).await);
+    assert_bound(&test_app, &tokens, &prover).await;
 }
 
 /// Sends JSON, with a proof; gives the response.
