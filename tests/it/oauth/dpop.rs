@@ -34,6 +34,7 @@ on_both!(
     pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family,
     pp_7_apps_get_bound_tokens_from_both_versions_of_the_api,
     pp_2_behind_a_proxy_the_public_address_counts,
+    pp_1_a_head_request_needs_a_proof_for_head,
     pp_5_of_a_hundred_at_once_one_passes,
     pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries,
     pp_6_without_the_store_it_is_503,
@@ -341,6 +342,31 @@ async fn pp_2_behind_a_proxy_the_public_address_counts(test_app: TestApp) {
     }
     let tokens = json_of(&through(format!("{PUBLIC}{TOKEN}")).await);
     assert_bound(&test_app, &tokens, &prover).await;
+}
+
+async fn pp_1_a_head_request_needs_a_proof_for_head(test_app: TestApp) {
+    prepare(&test_app).await;
+    let prover = Prover::new();
+    let tokens = bound_tokens(&test_app, &prover, "pp1-head@example.com").await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let (url, now) = (format!("{PUBLIC}{USERINFO}"), now(&test_app));
+    for (method, htm, expected) in [
+        (Method::HEAD, "GET", StatusCode::UNAUTHORIZED),
+        (Method::HEAD, "HEAD", StatusCode::OK),
+        (Method::GET, "HEAD", StatusCode::UNAUTHORIZED),
+        (Method::GET, "GET", StatusCode::OK),
+    ] {
+        let shown = prover.proof(&dpop::claims_with_token(htm, &url, now, token));
+        let request = Request::builder()
+            .method(method.clone())
+            .uri_str(USERINFO)
+            .header(header::HOST, "id.test")
+            .header(header::AUTHORIZATION, format!("DPoP {token}"))
+            .header("dpop", shown);
+        let answer = test_app.call(request.finish()).await;
+        assert_eq!(answer.status, expected, "{method} with {htm}");
+        assert_eq!(answer.body.is_empty(), method == Method::HEAD);
+    }
 }
 
 /// Tokens that are bound to a key.
