@@ -117,13 +117,20 @@ struct Claims {
     htu: String,
     iat: f64,
     ath: String,
+    #[serde(default, deserialize_with = "number")]
     exp: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
     nbf: Option<f64>,
 }
 
 /// A member that is `null` is there all the same.
 fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
+}
+
+/// A time may be missing, but it is not `null`.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    f64::deserialize(deserializer).map(Some)
 }
 
 /// Checks proofs for one API.
@@ -290,7 +297,8 @@ fn whole(seconds: f64) -> i64 {
 fn is_same(htu: &str, url: &str) -> bool {
     let bare = |text: &str| {
         // The parser repairs what is no URL.
-        let is_plain = text.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+        let is_plain =
+            text.chars().all(|c| c.is_ascii_graphic() && c != '\\') && text.contains("://");
         let mut url = is_plain.then(|| Url::parse(text).ok())??;
         url.set_query(None);
         url.set_fragment(None);

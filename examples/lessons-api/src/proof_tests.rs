@@ -106,6 +106,11 @@ fn pp_11_each_claim_is_checked() {
             ProofError::Request,
         ),
         ("htu", json!("/school/lessons"), ProofError::Request),
+        (
+            "htu",
+            json!("https:/api.example/school/lessons"),
+            ProofError::Request,
+        ),
         ("ath", json!(hash(b"another")), ProofError::Token),
         ("ath", Value::Null, ProofError::Malformed),
         ("jti", json!(""), ProofError::Malformed),
@@ -120,6 +125,12 @@ fn pp_11_each_claim_is_checked() {
     ] {
         let proof = prover.proof(&with(claims(), name, value.clone()));
         assert_eq!(check(&prover, &proof), Err(error), "{name} {value}");
+    }
+    for name in ["exp", "nbf", "iat"] {
+        let mut claims = claims();
+        claims[name] = Value::Null;
+        let checked = check(&prover, &prover.proof(&claims));
+        assert_eq!(checked, Err(ProofError::Malformed), "{name} null");
     }
     for (name, value) in [
         ("iat", json!(NOW - 60)),
