@@ -65,6 +65,7 @@ impl ProtectedResource {
             "authorization_servers": [self.issuer],
             "scopes_supported": self.scopes,
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": ["ES256"],
         })
     }
 }
@@ -110,6 +111,7 @@ mod tests {
                     "authorization_servers": [ISSUER],
                     "scopes_supported": ["openid"],
                     "bearer_methods_supported": ["header"],
+                    "dpop_signing_alg_values_supported": ["ES256"],
                 })
             );
         }

@@ -71,11 +71,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     }
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
-    let granted = Some(grant.audience.as_str());
-    let audience = resource::choose_audience(params, granted, config, client, &app.public_url)?;
-    if params.first_readable("resource").is_some() {
-        scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
-    }
+    let audience = choose_audience(request, grant, requested_scope)?;
     let next = if is_current {
         rotate(&tx, grant, request).await?
     } else {
@@ -172,6 +168,28 @@ async fn ensure_refresh_is_authorized(
         session::record_use(tx.conn(), session, tx.now).await?;
     }
     Ok(holder)
+}
+
+/// Returns the audience of the tokens, for which the request has the scope and the proof.
+fn choose_audience(
+    request: &TokenRequest<'_>,
+    grant: &Grant,
+    requested_scope: Option<&str>,
+) -> Result<String, EndpointError> {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        params,
+        ..
+    } = *request;
+    let granted = Some(grant.audience.as_str());
+    let audience = resource::choose_audience(params, granted, config, client, &app.public_url)?;
+    if params.first_readable("resource").is_some() {
+        scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
+    }
+    request.check_proof_for(&audience)?;
+    Ok(audience)
 }
 
 async fn rotate(

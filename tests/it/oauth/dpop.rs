@@ -32,6 +32,7 @@ on_both!(
     pp_8_the_proof_of_a_push_binds_the_code,
     pp_9_a_public_family_is_bound_to_its_first_key,
     pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family,
+    rs_3_an_api_may_demand_a_proof,
     pp_7_apps_get_bound_tokens_from_both_versions_of_the_api,
     pp_2_behind_a_proxy_the_public_address_counts,
     pp_1_a_head_request_needs_a_proof_for_head,
@@ -243,6 +244,40 @@ async fn pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family(test_a
     assert_bound(&test_app, &tokens, &prover).await;
 }
 
+async fn rs_3_an_api_may_demand_a_proof(test_app: TestApp) {
+    prepare(&test_app).await;
+    let api = "https://lessons.example/api";
+    let blocks = json!([{ "identifier": api, "clients": ["web"], "dpop": true }]);
+    test_app.configure(|config| config.resources = serde_json::from_value(blocks).unwrap());
+    let prover = Prover::new();
+    let mut browser = signed_in(&test_app, "rs3-proof@example.com").await;
+    let assert_demanded = |refused: &Page| {
+        let found = (refused.status, error_of(refused));
+        let expected = (StatusCode::BAD_REQUEST, "invalid_request".to_owned());
+        assert_eq!(found, expected, "{}", refused.body);
+        assert!(refused.body.contains("DPoP proof"), "{}", refused.body);
+    };
+    let attempt = Attempt::new().with("scope", "openid offline_access");
+    let named = attempt.clone().with("resource", api);
+    let fields = named.exchange(&named.code(&mut browser).await);
+    assert_demanded(&token(&test_app, &fields, None).await);
+    let tokens = json_of(&token(&test_app, &fields, Some(&prover)).await);
+    let claims = verified(&test_app, &tokens["access_token"]).await.claims;
+    let expected = (&json!(api), &json!({ "jkt": prover.jkt() }));
+    assert_eq!((&claims["aud"], &claims["cnf"]), expected, "not spent");
+
+    // The first audience of the client demands none.
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    let tokens = json_of(&token(&test_app, &fields, None).await);
+    assert_eq!(tokens["token_type"], "Bearer");
+    let mut fields = refreshing(&tokens);
+    fields.insert("resource".to_owned(), api.to_owned());
+    assert_demanded(&token(&test_app, &fields, None).await);
+    let tokens = json_of(&token(&test_app, &fields, Some(&prover)).await);
+    let claims = verified(&test_app, &tokens["access_token"]).await.claims;
+    assert_eq!((&claims["aud"], &claims["cnf"]), expected, "not spent");
+}
+
 /// Sends JSON, with a proof; gives the response.
 async fn send_json(test_app: &TestApp, path: &str, body: &Value, proof: Option<&str>) -> Page {
     let mut request = Request::builder()
@@ -260,8 +295,13 @@ async fn send_json(test_app: &TestApp, path: &str, body: &Value, proof: Option<&
 async fn pp_7_apps_get_bound_tokens_from_both_versions_of_the_api(test_app: TestApp) {
     prepare(&test_app).await;
     let (prover, email) = (Prover::new(), "pp7-app@example.com");
-    test_app.configure(|config| config.clients[0].dpop_bound_access_tokens = true);
     for version in ["v1", "v2"] {
+        // The client demands the proof, or its API does.
+        let api = json!([{ "identifier": "https://api.example", "dpop": version == "v2" }]);
+        test_app.configure(|config| {
+            config.clients[0].dpop_bound_access_tokens = version == "v1";
+            config.resources = serde_json::from_value(api).unwrap();
+        });
         let start = match version {
             "v1" => "/api/v1/auth/magic-link/request",
             _ => "/api/v2/logins",
