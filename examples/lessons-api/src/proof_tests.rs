@@ -1,4 +1,4 @@
-//! One test a rule: a good proof with one thing wrong (PP-11).
+//! A test for each rule, with a good proof of which one part is wrong (PP-11).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use ring::{
