@@ -54,6 +54,8 @@ export function proofCases() {
     'no algorithm': ask(`${part({ ...header, alg: 'none' })}.${part(claims())}.`),
     'RS256': ask(byRsa),
     'an empty crit': ask(proof({}, { crit: [] })),
+    // jose, for one, knows this member.
+    'a known crit': ask(proof({}, { crit: ['b64'], b64: true })),
     'an unknown crit': ask(proof({}, { crit: ['more'], more: 1 })),
     'no key': ask(proof({}, { jwk: undefined })),
     'the private key': ask(proof({}, { jwk: { ...own.jwk, d: own.d } })),

@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod replay;
 
 use std::time::Duration;
 
