@@ -34,8 +34,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lessons_api::{
     issuer::Issuer,
-    keys::{Keys, NoKey},
-    verify::{Refused, Verifier},
+    keys::{KeyError, Keys},
+    verify::{TokenError, Verifier},
 };
 use serde_json::Value;
 use service::{Stage, binary};
@@ -113,11 +113,11 @@ enum Why {
     Other(String),
 }
 
-impl From<Refused> for Why {
-    fn from(refused: Refused) -> Self {
+impl From<TokenError> for Why {
+    fn from(refused: TokenError) -> Self {
         match refused {
-            Refused::Key(NoKey::Unknown) => Self::Unknown,
-            Refused::Expired => Self::Expired,
+            TokenError::Key(KeyError::Unknown) => Self::Unknown,
+            TokenError::Expired => Self::Expired,
             other => Self::Other(other.to_string()),
         }
     }
@@ -500,7 +500,7 @@ async fn frozen(alg: &str, url: &str) -> Server {
     let verdict = verifier
         .verify(&unknown_key_token, lessons_api::now())
         .await;
-    assert_eq!(verdict, Err(Refused::Key(NoKey::Unknown)));
+    assert_eq!(verdict, Err(TokenError::Key(KeyError::Unknown)));
     Server::Lessons(Box::new(verifier))
 }
 
@@ -700,7 +700,7 @@ fn a_rotation_with_a_failed_verification_is_seen() {
     for wrong in [
         Ok(()),
         Err(Why::Expired),
-        Err(Refused::Key(NoKey::Unavailable).into()),
+        Err(TokenError::Key(KeyError::Unavailable).into()),
     ] {
         assert!(judge_dead(&wrong).is_err(), "{wrong:?}");
     }

@@ -55,6 +55,14 @@ pub struct AccessTokenTerms {
     pub seconds: u64,
 }
 
+/// Returns whether access tokens of a client for an audience are issued only with a proof of
+/// possession: as its API demands it, or the client's registration (RFC 9449 §5.2).
+#[must_use]
+pub fn demands_proof(config: &Reloadable, client: &Client, audience: &str) -> bool {
+    let resource = config.resources.find(audience);
+    client.dpop_bound_access_tokens || resource.is_some_and(|resource| resource.dpop)
+}
+
 /// Returns how access tokens of a client for an audience are made: as its API says, else as the
 /// client does. Of two lifetimes the shorter one counts.
 #[must_use]
@@ -171,6 +179,26 @@ mod tests {
         assert!(may_call_us(&client(
             "scopes = [\"openid\", \"entree:admin\"]"
         )));
+    }
+
+    #[test]
+    fn rs_3_a_proof_is_demanded_by_the_api_or_by_the_client() {
+        let config = blocks("dpop = true", "");
+        let (usual, strict) = (client(""), client("dpop_bound_access_tokens = true"));
+        for (client, audience, expected) in [
+            (&usual, LESSONS, true),
+            (&usual, "HTTPS://Lessons.example/", true),
+            (&usual, MUSIC, false),
+            (&usual, "https://own.example", false),
+            (&strict, MUSIC, true),
+            (&strict, "https://own.example", true),
+        ] {
+            assert_eq!(
+                demands_proof(&config, client, audience),
+                expected,
+                "{audience}"
+            );
+        }
     }
 
     #[test]

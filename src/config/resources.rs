@@ -43,6 +43,10 @@ pub struct Resource {
     /// The longest lifetime of its access tokens. None: that of the client.
     #[serde(default)]
     pub access_token_seconds: Option<u64>,
+    /// Whether its access tokens are issued only with a proof of possession (RFC 9449), and bound to
+    /// the key.
+    #[serde(default)]
+    pub dpop: bool,
     /// The identifiers of clients that may request tokens for it, beside those that have it as
     /// `audience` or in `resources`.
     #[serde(default)]

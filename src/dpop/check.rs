@@ -31,6 +31,13 @@ const MAX_AHEAD: i64 = 30;
 /// the loss.
 const STORE_MARGIN: i64 = 60;
 
+/// By how much a nonce must be younger than the data of the ticket store. The clock of the instance
+/// that made the nonce may be ahead of the clock that says when the data began: without a margin a
+/// nonce from before the loss would pass, and with it a proof that the lost data remembered. It is less
+/// than [`nonce::MAX_AHEAD`], because no proof passes for so long after a loss, and synchronized clocks
+/// differ by far less.
+const NONCE_MARGIN: Duration = Duration::from_secs(5);
+
 /// How far the clocks of two instances may differ, in seconds.
 const CLOCK_MARGIN: i64 = 30;
 
@@ -234,7 +241,7 @@ fn kept_for(proof: &CheckedProof, now: Time) -> Duration {
 /// nonce shows it, since the clock of the client may be wrong by more than any margin.
 fn is_after(proof: &CheckedProof, since: Time) -> bool {
     match proof.nonce_made_at {
-        Some(made_at) => made_at >= since,
+        Some(made_at) => made_at >= since + NONCE_MARGIN,
         None => proof.proof.iat >= since.seconds() + STORE_MARGIN,
     }
 }
@@ -299,7 +306,9 @@ mod tests {
             (59, None, false),
             (60, None, true),
             (3600, Some(Time(NOW.0 - 1)), false),
-            (-3600, Some(NOW), true),
+            // Made before the loss by an instance whose clock is ahead.
+            (3600, Some(Time(NOW.0 + 4_999)), false),
+            (-3600, Some(at(5)), true),
         ] {
             assert_eq!(
                 is_after(&shown(iat, nonce), NOW),

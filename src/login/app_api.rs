@@ -7,7 +7,7 @@ use poem_openapi::Object;
 use super::first_party::IssuedTokens;
 use crate::{
     app::App,
-    client,
+    client::{self, resource::demands_proof},
     config::Client,
     dpop::{self, CheckedProof, DpopError},
     error::InfraError,
@@ -29,7 +29,7 @@ pub fn allow_origins_of(app: &App, request: &Request, client_id: &str) {
 /// Why tokens are refused for want of a right proof of possession.
 #[derive(Debug, thiserror::Error)]
 pub enum PossessionError {
-    #[error("The client is registered for tokens that are bound to a key. Send a DPoP proof.")]
+    #[error("Tokens for this client or its API are bound to a key. Send a DPoP proof.")]
     NoProof,
     #[error("The DPoP proof is malformed, for another request, or was used before.")]
     InvalidProof,
@@ -71,7 +71,7 @@ impl PossessionError {
     }
 }
 
-/// Demands a proof where the client is registered so, and makes sure that the one that was shown is
+/// Demands a proof where the client or its API is registered so, and makes sure that the one that was shown is
 /// new. The caller holds the login of this client (PP-5, PP-7).
 pub(crate) async fn claim_proof(
     app: &App,
@@ -80,8 +80,9 @@ pub(crate) async fn claim_proof(
     caller: &Caller,
 ) -> Result<(), PossessionError> {
     let Some(proof) = proof else {
-        let is_demanded = client.is_some_and(|client| client.dpop_bound_access_tokens);
-        return if is_demanded {
+        let config = app.config.get();
+        let demands = |client: &Client| demands_proof(&config, client, &client.audience);
+        return if client.is_some_and(demands) {
             Err(PossessionError::NoProof)
         } else {
             Ok(())

@@ -144,6 +144,18 @@ pub(crate) async fn rotate(tx: &Tx, grant: &Grant, next: Rotation<'_>) -> Result
     Ok(updated.rows_affected == 1)
 }
 
+/// Binds a grant to its first key. Returns `false` if it is bound already.
+pub(crate) async fn bind_key(tx: &Tx, id: Uuid, jkt: &str) -> Result<bool, InfraError> {
+    let updated = row::Entity::update_many()
+        .col_expr(row::Column::DpopJkt, Expr::value(jkt))
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::DpopJkt.is_null())
+        .filter(row::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
 /// The day from which the row of a grant that ends at `end` may be deleted.
 #[must_use]
 pub(crate) fn gc_day(end: Time) -> i32 {

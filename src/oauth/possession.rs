@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Kind as AuditKind},
+    client::resource::demands_proof,
     config::ClientAuth,
     dpop::{self, CheckedProof},
     error::InfraError,
@@ -66,6 +67,25 @@ impl<'a> TokenRequest<'a> {
         let description =
             "The client is registered for tokens that are bound to a key: send a DPoP proof.";
         Err(OauthError::new(ErrorCode::InvalidRequest, description).with_reason(Reason::NoProof))
+    }
+
+    /// RS-3: tokens for an API that demands it are issued only with a proof.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub(crate) fn check_proof_for(&self, audience: &str) -> Result<(), OauthError> {
+        if self.proof.is_some() || !demands_proof(self.config, self.client, audience) {
+            return Ok(());
+        }
+        let description = "Tokens for this API are bound to a key: send a DPoP proof.";
+        Err(OauthError::new(ErrorCode::InvalidRequest, description).with_reason(Reason::NoProof))
+    }
+
+    /// Returns whether the request lacks a proof that the audience of its tokens may demand: then the
+    /// audience is to be known before anything is spent.
+    #[must_use]
+    pub(crate) fn may_lack_proof(&self) -> bool {
+        self.proof.is_none() && self.config.resources.iter().any(|resource| resource.dpop)
     }
 
     /// Makes sure that the proof, if the request shows one, was never shown before. A client that has

@@ -1,7 +1,11 @@
 //! `/oauth2/userinfo` (OIDC Core §5.3): the claims that the user lets the client receive, as they
 //! are now.
 
-use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+use poem::{
+    Body, Request, Response, handler,
+    http::{Method, StatusCode},
+    web::Data,
+};
 use serde::Serialize;
 
 use super::{
@@ -31,15 +35,19 @@ const ENDPOINT: ProtectedEndpoint = ProtectedEndpoint {
     parts: UserParts::UserAndAddress,
 };
 
-/// `GET` and `POST /oauth2/userinfo`.
+/// `GET`, `HEAD` and `POST /oauth2/userinfo`.
 #[handler]
 pub(crate) async fn userinfo(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    match load(app, request, body).await {
+    let mut response = match load(app, request, body).await {
         Ok((claims, nonce)) => {
             with_dpop_nonce(json_response(StatusCode::OK, &claims), nonce.as_deref())
         }
         Err(refusal) => refusal.into_response(&Caller::from_request(request)),
+    };
+    if *request.method() == Method::HEAD {
+        response.set_body(());
     }
+    response
 }
 
 /// Returns the claims, and the nonce that the client's next proof shows.

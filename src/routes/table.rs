@@ -222,7 +222,10 @@ fn add_client_oauth(routes: Route, origins: impl Origins + Clone + 'static) -> R
                 origins.clone(),
                 allow_methods(
                     "GET, HEAD, POST",
-                    get(userinfo::userinfo).post(userinfo::userinfo),
+                    // The framework would turn HEAD into a GET, for which the proof is not (RFC 9449 §4.2).
+                    get(userinfo::userinfo)
+                        .head(userinfo::userinfo)
+                        .post(userinfo::userinfo),
                 ),
             ),
         )

@@ -1,5 +1,5 @@
 // Proofs of possession (RFC 9449 §4.3) that an API accepts, and those that it refuses: each is a good one with one
-// thing wrong. `ask` is what a request shows.
+// thing wrong. `ask` is what a request shows, and whether to a verifier that has just begun.
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 
 export const api = 'https://api.example/school';
@@ -26,7 +26,7 @@ export function proofCases() {
   const now = Math.floor(Date.now() / 1000);
   const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: own.jwk };
   const claims = () => ({ jti: randomUUID(), htm: method, htu: `${api}${path}`, iat: now, ath: hash(token) });
-  const ask = (...proofs) => ({ proofs, method, path, token, jkt: own.jkt });
+  const ask = (...proofs) => ({ proofs, method, path, token, jkt: own.jkt, isYoung: false });
   const proof = (change = {}, changedHeader = {}, by = own) =>
     signed({ ...header, ...changedHeader }, { ...claims(), ...change }, by);
   const seen = proof();
@@ -37,6 +37,9 @@ export function proofCases() {
     'another proof': ask(proof()),
     'with a query in htu': ask(proof({ htu: `${api}${path}?a=b#c` })),
     'with the default port in htu': ask(proof({ htu: 'HTTPS://API.example:443/school/lessons' })),
+    'with an empty port in htu': ask(proof({ htu: 'https://api.example:/school/lessons#part' })),
+    'with dot segments in htu': ask(proof({ htu: `${api}/./x/%2e%2E${path}` })),
+    'with escapes in htu': ask(proof({ htu: 'https://%61pi.example/school/%6Cessons' })),
     'of a clock that is 20 s ahead': ask(proof({ iat: now + 20 })),
     'with more members': ask(proof({ more: 1, exp: now + 60 }, { kid: 'any' })),
   };
@@ -51,6 +54,8 @@ export function proofCases() {
     'no algorithm': ask(`${part({ ...header, alg: 'none' })}.${part(claims())}.`),
     'RS256': ask(byRsa),
     'an empty crit': ask(proof({}, { crit: [] })),
+    // jose, for one, knows this member.
+    'a known crit': ask(proof({}, { crit: ['b64'], b64: true })),
     'an unknown crit': ask(proof({}, { crit: ['more'], more: 1 })),
     'no key': ask(proof({}, { jwk: undefined })),
     'the private key': ask(proof({}, { jwk: { ...own.jwk, d: own.d } })),
@@ -64,13 +69,34 @@ export function proofCases() {
     'another address': ask(proof({ htu: `${api}/register` })),
     'another host': ask(proof({ htu: `https://evil.example${path}` })),
     'no address': ask(proof({ htu: undefined })),
+    'a list of addresses': ask(proof({ htu: [`${api}${path}`] })),
+    'another scheme': ask(proof({ htu: `http://api.example/school${path}` })),
+    'another port': ask(proof({ htu: `https://api.example:8443/school${path}` })),
+    'a port with a zero before it': ask(proof({ htu: `https://api.example:0443/school${path}` })),
+    'a user in the address': ask(proof({ htu: `https://api.example@api.example/school${path}` })),
+    'an address with a slash more': ask(proof({ htu: `${api}/${path}` })),
+    'an address with a slash at its end': ask(proof({ htu: `${api}${path}/` })),
+    'an address in another case': ask(proof({ htu: `${api}/Lessons` })),
+    'an escaped slash': ask(proof({ htu: `${api}%2Flessons` })),
+    'a malformed escape': ask(proof({ htu: `${api}${path}%` })),
+    'backslashes': ask(proof({ htu: 'https:\\\\api.example\\school\\lessons' })),
+    'a blank before the address': ask(proof({ htu: ` ${api}${path}` })),
+    'a tab in the address': ask(proof({ htu: `${api}/les\tsons` })),
     'another token': ask(proof({ ath: hash('another') })),
     'no token': ask(proof({ ath: undefined })),
     'of 2 min ago': ask(proof({ iat: now - 120 })),
     'of 2 min ahead': ask(proof({ iat: now + 120 })),
     'no time': ask(proof({ iat: undefined })),
     'over': ask(proof({ exp: now - 60 })),
+    'over by a little': ask(proof({ exp: now - 2 })),
+    'with null for an end': ask(proof({ exp: null })),
+    'with a text for an end': ask(proof({ exp: `${now + 60}` })),
     'not yet': ask(proof({ nbf: now + 120 })),
+    'with null for a begin': ask(proof({ nbf: null })),
+    'with null for a time': ask(proof({ iat: null })),
+    'with a text for a time': ask(proof({ iat: `${now}` })),
+    'after a restart': { ...ask(proof()), isYoung: true },
+    'of a clock that is ahead, after a restart': { ...ask(proof({ iat: now + 20 })), isYoung: true },
   };
   return { good, bad };
 }

@@ -178,8 +178,9 @@ class Run {
       assert.ok(accepted, `refused a good proof, ${what}: ${words}`);
     }
     for (const [what, ask] of Object.entries(bad)) {
-      const { accepted } = await verdict(JSON.stringify(ask));
+      const { accepted, words } = await verdict(JSON.stringify(ask));
       assert.ok(!accepted, `accepted a bad proof: ${what}`);
+      if (ask.isYoung) assert.match(words, /just begun/, what);
     }
     return `${Object.keys(good).length} proofs accepted, ${Object.keys(bad).length} refused`;
   }

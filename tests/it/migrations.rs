@@ -219,6 +219,49 @@ async fn migrations_are_listed_without_a_word_to_an_empty_database() {
     assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
 }
 
+/// A refresh token that is bound to a key would be worth something without it to a build that knows no
+/// keys.
+#[tokio::test]
+async fn pp_9_bound_grants_end_where_the_column_of_keys_goes() {
+    for db in databases().await {
+        Migrator::up(&db, None).await.unwrap();
+        insert(&db, "users", &[]).await.unwrap();
+        let hash = if is_postgres(&db) { "'\\x00'" } else { "x'00'" };
+        for (client, jkt, revoked_at) in [
+            ("'bound'", "'key'", "NULL"),
+            ("'ended'", "'key'", "7"),
+            ("'free'", "NULL", "NULL"),
+        ] {
+            let set = [
+                ("user_id", "(SELECT id FROM users)"),
+                ("client_id", client),
+                ("dpop_jkt", jkt),
+                ("revoked_at", revoked_at),
+                ("current_hash", hash),
+                ("previous_hash", hash),
+                ("successor", hash),
+            ];
+            insert(&db, "grant_families", &set).await.unwrap();
+        }
+        let all = Migrator::migrations();
+        let name = "m20261201_000014_bound_grants";
+        let before = all.iter().position(|one| one.name() == name).unwrap();
+        let steps = u32::try_from(all.len() - before).unwrap();
+        Migrator::down(&db, Some(steps)).await.unwrap();
+        let sql = "SELECT client_id AS c, CAST(revoked_at AS text) AS r, CASE WHEN current_hash IS NULL \
+                   AND previous_hash IS NULL AND successor IS NULL THEN 'no token' ELSE 'token' END AS t \
+                   FROM grant_families ORDER BY client_id";
+        assert_eq!(
+            rows(&db, sql, &["c", "r", "t"]).await,
+            [
+                ["bound", "1", "no token"],
+                ["ended", "7", "token"],
+                ["free", "", "token"]
+            ]
+        );
+    }
+}
+
 /// ST-18: a newer build runs beside this one, or ran before it.
 #[tokio::test]
 async fn st_18_a_schema_of_a_newer_build_is_served_and_not_undone() {

@@ -1,58 +1,58 @@
-//! What a route demands beyond a good token, each refused by its own name: the caller has another remedy for each.
+//! The rules of a route beyond a good token. Each has an error of its own, since the client has another remedy for each.
 //!
-//! The order matters: no person is sent to prove again who they are, only to be refused for want of a role.
+//! The order matters: no user signs in again only to be refused for want of a role.
 
 use crate::verify::Caller;
 
-/// What a route demands; `None`: nothing of that kind.
+/// The demands of a route. `None` demands nothing of that kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Demand {
-    /// What the client must have been granted.
+    /// The scope that the token must have.
     pub scope: Option<&'static str>,
-    /// What the person must be.
+    /// The role that the user must have.
     pub role: Option<&'static str>,
-    /// For how many seconds at most the last proof of the person counts.
+    /// The greatest age of the user's last sign-in, in seconds.
     pub max_age: Option<i64>,
 }
 
-/// What is missing.
+/// Why a good token does not do for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// The client may ask for a token with this scope (RFC 6750 §3.1, `insufficient_scope`).
+pub enum DemandError {
+    /// The client may request a token with this scope (RFC 6750 §3.1, `insufficient_scope`).
     #[error("the token lacks the scope {0}")]
     Scope(&'static str),
-    /// Nothing that the client could ask for helps: operators give roles.
+    /// Nothing that the client could request helps, because operators give roles.
     #[error("for people with the role {0}")]
     Role(&'static str),
-    /// The person must prove again who they are (RFC 9470 §3, `insufficient_user_authentication`).
+    /// The user must sign in again (RFC 9470 §3, `insufficient_user_authentication`).
     #[error("a more recent sign-in is required")]
     Stale {
-        /// How old it may be, in seconds.
+        /// The greatest age that the route accepts, in seconds.
         max_age: i64,
     },
 }
 
 impl Demand {
-    /// Whether the caller is let in at `now` (seconds since 1970).
+    /// Checks that the route is open to the caller at `now` (seconds since 1970).
     ///
     /// # Errors
-    /// [`Denied`]: the first that is missing.
-    pub fn check(&self, caller: &Caller, now: i64) -> Result<(), Denied> {
+    /// [`DemandError`] for the first demand that is not met.
+    pub fn check(&self, caller: &Caller, now: i64) -> Result<(), DemandError> {
         let has = |list: &[String], wanted: &str| list.iter().any(|one| one == wanted);
         if let Some(scope) = self.scope.filter(|scope| !has(&caller.scopes, scope)) {
-            return Err(Denied::Scope(scope));
+            return Err(DemandError::Scope(scope));
         }
         if let Some(role) = self.role.filter(|role| !has(&caller.roles, role)) {
-            return Err(Denied::Role(role));
+            return Err(DemandError::Role(role));
         }
-        // No leeway: the person who is asked once too often loses less than the one who is asked too late.
+        // There is no leeway: a user who signs in once too often loses less than one who does so too late.
         let fresh = |max_age| {
             caller
                 .auth_time
                 .is_some_and(|at| now.saturating_sub(at) <= max_age)
         };
         match self.max_age {
-            Some(max_age) if !fresh(max_age) => Err(Denied::Stale { max_age }),
+            Some(max_age) if !fresh(max_age) => Err(DemandError::Stale { max_age }),
             _ => Ok(()),
         }
     }
@@ -69,7 +69,7 @@ mod tests {
         max_age: Some(300),
     };
 
-    fn check(scope: &str, role: &str, auth_time: Option<i64>) -> Result<(), Denied> {
+    fn check(scope: &str, role: &str, auth_time: Option<i64>) -> Result<(), DemandError> {
         let list = |name: &str| vec![name.to_owned()];
         let caller = Caller {
             sub: "me".to_owned(),
@@ -85,29 +85,29 @@ mod tests {
         assert_eq!(check("openid", "coach", Some(NOW - 300)), Ok(()));
         assert_eq!(
             check("openid", "coach", Some(NOW - 301)),
-            Err(Denied::Stale { max_age: 300 })
+            Err(DemandError::Stale { max_age: 300 })
         );
         assert_eq!(
             check("openid", "coach", None),
-            Err(Denied::Stale { max_age: 300 }),
+            Err(DemandError::Stale { max_age: 300 }),
             "the time is unknown"
         );
         assert_eq!(
             check("openid", "student", Some(NOW - 301)),
-            Err(Denied::Role("coach"))
+            Err(DemandError::Role("coach"))
         );
         assert_eq!(
             check("openid", "coaches", Some(NOW)),
-            Err(Denied::Role("coach")),
+            Err(DemandError::Role("coach")),
             "the whole name"
         );
         assert_eq!(
             check("email", "student", None),
-            Err(Denied::Scope("openid"))
+            Err(DemandError::Scope("openid"))
         );
     }
 
-    /// A token carries the scopes of one API: those of another one open nothing here.
+    /// A token carries the scopes of one API. Those of another one open nothing here.
     #[test]
     fn rs_8_the_scope_of_another_api_opens_nothing() {
         let readers = Demand {
@@ -116,8 +116,8 @@ mod tests {
         };
         for (scope, expected) in [
             ("lessons:read", Ok(())),
-            ("music:read", Err(Denied::Scope("lessons:read"))),
-            ("lessons:read:all", Err(Denied::Scope("lessons:read"))),
+            ("music:read", Err(DemandError::Scope("lessons:read"))),
+            ("lessons:read:all", Err(DemandError::Scope("lessons:read"))),
         ] {
             let caller = Caller {
                 sub: "me".to_owned(),

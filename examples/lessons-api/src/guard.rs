@@ -1,22 +1,22 @@
-//! The door of a route: the token of a request, and what to answer one that is not let in.
+//! The check of each request to a route: its token, and the response to one that is refused.
 //!
-//! | lack | answer | what helps |
+//! | lack | response | remedy |
 //! |---|---|---|
 //! | no token | 401, `Bearer` and `DPoP` without an error (RFC 6750 §3.1, RFC 9449 §7.1) | signing in |
 //! | a bad one, or a bound one as `Bearer` | 401, `invalid_token` | refreshing, signing in |
 //! | a proof for a bound token | 401, `invalid_dpop_proof` | a new proof |
-//! | a scope | 403, `insufficient_scope` | asking for a token with it |
+//! | a scope | 403, `insufficient_scope` | requesting a token with it |
 //! | a role | 403 without a challenge, `missing_role` in the body | nothing the client can do |
 //! | a recent sign-in | 401, `insufficient_user_authentication` with `max_age` (RFC 9470 §3) | an authorization request with that `max_age` |
 //!
 //! Every challenge says where this API describes itself (RFC 9728 §5.1), and the scope that the route demands.
 
 use lessons_api::{
-    demand::{Demand, Denied},
-    keys::NoKey,
+    demand::{Demand, DemandError},
+    keys::KeyError,
     proof::{self, Expected, ProofError, Proofs},
     resource::ProtectedResource,
-    verify::{Caller, Refused, Verifier},
+    verify::{Caller, TokenError, Verifier},
 };
 use poem::{
     Request, Response,
@@ -24,7 +24,7 @@ use poem::{
 };
 use serde_json::json;
 
-/// Who calls, if the token is good and the demand is met.
+/// Returns the caller, if the token is good and the demand is met.
 ///
 /// # Errors
 /// Returns the refusal to send to any other caller.
@@ -62,7 +62,7 @@ pub(crate) async fn admit(
     Ok(caller)
 }
 
-/// The proofs that a request shows, one for each header.
+/// Returns the proofs of a request, one for each header.
 fn proofs_of(request: &Request) -> Vec<&str> {
     let headers = request.headers().get_all("dpop").iter();
     headers
@@ -70,14 +70,14 @@ fn proofs_of(request: &Request) -> Vec<&str> {
         .collect()
 }
 
-/// What judges the requests of every route.
+/// The parts that judge the requests of every route.
 pub(crate) struct Guard {
     pub(crate) verifier: Verifier,
     pub(crate) proofs: Proofs,
     pub(crate) resource: ProtectedResource,
 }
 
-/// What each challenge of a route says, whatever is wrong.
+/// The part of a challenge that does not depend on what is wrong.
 #[derive(Clone, Copy)]
 struct Challenge<'a> {
     resource: &'a ProtectedResource,
@@ -86,8 +86,8 @@ struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// The answer with a challenge for each scheme that helps. `error` is what is wrong, as the parameters of RFC 6750
-    /// §3; empty if nothing is.
+    /// Returns the response with a challenge for each scheme that helps. `error` has the parameters of RFC 6750 §3. It is
+    /// empty if nothing is wrong.
     fn bearer(self, status: StatusCode, error: &str) -> Response {
         let mut answer = self.answer(status, "Bearer", error);
         if status == StatusCode::UNAUTHORIZED {
@@ -97,7 +97,7 @@ impl Challenge<'_> {
         answer
     }
 
-    /// The answer with a challenge of one scheme.
+    /// Returns the response with a challenge of one scheme.
     fn answer(self, status: StatusCode, scheme: &str, error: &str) -> Response {
         let separator = if scheme.contains(' ') { ", " } else { " " };
         let scope = self.scope.map(|scope| format!(r#"scope="{scope}""#));
@@ -115,18 +115,18 @@ impl Challenge<'_> {
     }
 }
 
-/// How a token is sent.
+/// The scheme by which a token is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Bearer,
     Dpop,
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or what to
-/// answer a request without one.
+/// Returns the token of `Authorization: Bearer …` (RFC 6750 §2.1) or `Authorization: DPoP …` (RFC 9449 §7.1), or the
+/// status and error of a request without one.
 fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
-    // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
+    // RFC 6750 §3.1: a request without a token gets a challenge without an error.
     let Some(value) = headers.next() else {
         return Err((StatusCode::UNAUTHORIZED, ""));
     };
@@ -152,18 +152,23 @@ fn credentials(request: &Request) -> Result<(Scheme, &str), (StatusCode, &'stati
 
 fn unproven(why: ProofError, challenge: Challenge<'_>) -> Response {
     tracing::info!(%why, "proof refused");
-    if why == ProofError::Full {
+    let wait = match why {
+        ProofError::Full => Some("5"),
+        ProofError::JustBegun => Some("30"),
+        _ => None,
+    };
+    if let Some(wait) = wait {
         return Response::builder()
             .status(StatusCode::SERVICE_UNAVAILABLE)
-            .header(header::RETRY_AFTER, "5")
+            .header(header::RETRY_AFTER, wait)
             .finish();
     }
     let error = format!(r#"error="invalid_dpop_proof", error_description="{why}""#);
     challenge.answer(StatusCode::UNAUTHORIZED, proof::CHALLENGE, &error)
 }
 
-fn refused(why: Refused, challenge: Challenge<'_>) -> Response {
-    if why == Refused::Key(NoKey::Unavailable) {
+fn refused(why: TokenError, challenge: Challenge<'_>) -> Response {
+    if why == TokenError::Key(KeyError::Unavailable) {
         return Response::builder()
             .status(StatusCode::SERVICE_UNAVAILABLE)
             .header(header::RETRY_AFTER, "5")
@@ -174,21 +179,21 @@ fn refused(why: Refused, challenge: Challenge<'_>) -> Response {
     challenge.bearer(StatusCode::UNAUTHORIZED, &error)
 }
 
-fn denied(why: Denied, challenge: Challenge<'_>) -> Response {
+fn denied(why: DemandError, challenge: Challenge<'_>) -> Response {
     tracing::info!(%why, "not let in");
     match why {
-        Denied::Scope(_) => {
+        DemandError::Scope(_) => {
             let error = format!(r#"error="insufficient_scope", error_description="{why}""#);
             challenge.bearer(StatusCode::FORBIDDEN, &error)
         }
-        Denied::Stale { max_age } => {
+        DemandError::Stale { max_age } => {
             let error = "insufficient_user_authentication";
             let words =
                 format!(r#"error="{error}", error_description="{why}", max_age="{max_age}""#);
             challenge.answer(StatusCode::UNAUTHORIZED, "Bearer", &words)
         }
-        // A challenge would have the client ask for a token that it cannot get.
-        Denied::Role(role) => {
+        // A challenge would make the client request a token that it cannot get.
+        DemandError::Role(role) => {
             let body = json!({"title": why.to_string(), "status": 403, "code": "missing_role", "role": role});
             Response::builder()
                 .status(StatusCode::FORBIDDEN)
@@ -216,7 +221,7 @@ mod tests {
         ProtectedResource::new("https://api.example/v1", issuer, vec![]).unwrap()
     }
 
-    fn denied_by(why: Denied, scope: Option<&'static str>) -> Response {
+    fn denied_by(why: DemandError, scope: Option<&'static str>) -> Response {
         let resource = resource();
         let challenge = Challenge {
             resource: &resource,
@@ -229,7 +234,7 @@ mod tests {
     fn rfc_9470_3_an_old_sign_in_is_challenged_with_the_age_that_would_do() {
         let words = r#"Bearer error="insufficient_user_authentication", error_description="a more recent sign-in is required", max_age="300", resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1""#;
         assert_eq!(
-            asks(&denied_by(Denied::Stale { max_age: 300 }, None)),
+            asks(&denied_by(DemandError::Stale { max_age: 300 }, None)),
             (401, Some(words))
         );
     }
@@ -239,10 +244,10 @@ mod tests {
     async fn rfc_6750_3_1_a_missing_scope_and_a_missing_role_are_told_apart() {
         let words = r#"Bearer error="insufficient_scope", error_description="the token lacks the scope openid", scope="openid", resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1""#;
         assert_eq!(
-            asks(&denied_by(Denied::Scope("openid"), Some("openid"))),
+            asks(&denied_by(DemandError::Scope("openid"), Some("openid"))),
             (403, Some(words))
         );
-        let answer = denied_by(Denied::Role("coach"), Some("openid"));
+        let answer = denied_by(DemandError::Role("coach"), Some("openid"));
         assert_eq!(asks(&answer), (403, None));
         let body: serde_json::Value = answer.into_body().into_json().await.unwrap();
         assert_eq!(
@@ -261,11 +266,13 @@ mod tests {
         };
         let answer = unproven(ProofError::Used, challenge);
         assert_eq!(asks(&answer), (401, Some(words)));
-        let answer = unproven(ProofError::Full, challenge);
-        assert_eq!(
-            (asks(&answer), answer.header("retry-after")),
-            ((503, None), Some("5"))
-        );
+        for (why, wait) in [(ProofError::Full, "5"), (ProofError::JustBegun, "30")] {
+            let answer = unproven(why, challenge);
+            assert_eq!(
+                (asks(&answer), answer.header("retry-after")),
+                ((503, None), Some(wait))
+            );
+        }
     }
 
     #[test]
@@ -290,13 +297,13 @@ mod tests {
             resource: &resource,
             scope: None,
         };
-        let answer = refused(Refused::Key(NoKey::Unavailable), challenge);
+        let answer = refused(TokenError::Key(KeyError::Unavailable), challenge);
         assert_eq!(
             (asks(&answer), answer.header("retry-after")),
             ((503, None), Some("5"))
         );
         assert_eq!(
-            asks(&refused(Refused::Key(NoKey::Unknown), challenge)).0,
+            asks(&refused(TokenError::Key(KeyError::Unknown), challenge)).0,
             401
         );
     }

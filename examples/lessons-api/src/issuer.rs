@@ -1,4 +1,4 @@
-//! Where the provider's endpoints are: read once from its discovery document.
+//! The provider's endpoints, which are read once from its discovery document.
 //!
 //! The issuer is a name as well as an address: tokens carry it, and it must be the same text everywhere. Inside a
 //! container the same provider may be reachable under another address only; then the requests of this process go to
@@ -14,17 +14,17 @@ use tokio::sync::OnceCell;
 /// The part of the discovery document that is used here (OpenID Connect Discovery 1.0 §3).
 #[derive(Clone, Debug, Deserialize)]
 pub struct Metadata {
-    /// Must equal the configured issuer.
+    /// The issuer, which must equal the configured one.
     pub issuer: String,
-    /// Where browsers are sent.
+    /// The address to which browsers are sent.
     pub authorization_endpoint: String,
-    /// Where codes are exchanged.
+    /// The address at which codes are exchanged.
     pub token_endpoint: String,
-    /// Where the keys are.
+    /// The address of the keys.
     pub jwks_uri: String,
-    /// Where tokens are given back (RFC 7009); not every provider has it.
+    /// The address at which tokens are revoked (RFC 7009). Not every provider has one.
     pub revocation_endpoint: Option<String>,
-    /// Where people are signed out (RP-Initiated Logout 1.0 §2.1); not every provider has it.
+    /// The address at which users sign out (RP-Initiated Logout 1.0 §2.1). Not every provider has one.
     pub end_session_endpoint: Option<String>,
 }
 
@@ -58,16 +58,16 @@ impl Issuer {
         })
     }
 
-    /// The issuer as it stands in tokens.
+    /// Returns the issuer as it stands in tokens.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The endpoints: asked for once, and again only if that failed.
+    /// Returns the endpoints. They are requested once, and again only if that failed.
     ///
     /// # Errors
-    /// If the provider does not answer, or calls itself otherwise (OpenID Connect Discovery 1.0 §4.3).
+    /// If the provider does not respond, or names another issuer (OpenID Connect Discovery 1.0 §4.3).
     pub async fn metadata(&self) -> anyhow::Result<&Metadata> {
         self.metadata.get_or_try_init(|| self.discover()).await
     }
@@ -92,12 +92,12 @@ impl Issuer {
         Ok(metadata)
     }
 
-    /// A GET from this process to a URL of the provider.
+    /// Returns a GET request from this process to a URL of the provider.
     pub fn get(&self, url: &str) -> RequestBuilder {
         self.through(url, |url| self.http.get(url))
     }
 
-    /// A POST from this process to a URL of the provider.
+    /// Returns a POST request from this process to a URL of the provider.
     pub fn post(&self, url: &str) -> RequestBuilder {
         self.through(url, |url| self.http.post(url))
     }

@@ -1,8 +1,8 @@
 //! The provider's published keys, kept in memory.
 //!
-//! Promises: a key that is known answers without a request; the set is read again when its `max-age` is over, and costs
-//! no more than a 304 while it is the same; an unknown `kid` makes at most one request a minute, however many tokens
-//! carry one; while the provider is away the keys that we have go on serving, for a day at most.
+//! A key that is known needs no request. The set is read again when its `max-age` is over, which costs no more than a 304
+//! while it is the same. An unknown `kid` makes at most one request a minute, however many tokens carry one. While the
+//! provider is away the keys that are there are used, for a day at most.
 
 use std::{
     collections::HashMap,
@@ -24,24 +24,24 @@ use crate::issuer::Issuer;
 /// A public key that verifies ES256.
 pub type Key = <Es256 as Algorithm>::VerifyingKey;
 
-/// How long a set is good for if the provider does not say.
+/// The lifetime of a set if the provider names none.
 const DEFAULT_AGE: Duration = Duration::from_secs(300);
-/// Longer than this no set goes unasked for, whatever the provider says: a withdrawn key must go.
+/// The longest time between two requests for the set, whatever the provider says, because a withdrawn key must go.
 const LONGEST_AGE: Duration = Duration::from_secs(3600);
-/// How long a set serves while the provider is away: a thief of a key may also block our way to the provider.
+/// The time for which a set is used while the provider is away. A thief of a key may also block the way to the provider.
 const BELIEVED: Duration = Duration::from_secs(24 * 3600);
-/// Least time between two requests for the sake of an unknown `kid`.
+/// The least time between two requests because of an unknown `kid`.
 const UNKNOWN_KID: Duration = Duration::from_secs(60);
-/// Least time between two requests while the provider is away.
+/// The least time between two requests while the provider is away.
 const AWAY: Duration = Duration::from_secs(5);
 
 /// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoKey {
+pub enum KeyError {
     /// The provider does not publish it.
     #[error("unknown key")]
     Unknown,
-    /// We never got a set, or not for a day: the provider's fault or ours, not the caller's.
+    /// No set was read, or none for a day. That is the fault of the provider or of this process, not of the caller.
     #[error("the keys are not there yet")]
     Unavailable,
 }
@@ -54,10 +54,10 @@ struct Cached {
     fresh_until: Option<Instant>,
 }
 
-/// The cache.
+/// The cache of the keys.
 pub struct Keys {
     cached: RwLock<Cached>,
-    /// When we last asked. Who holds it is the one that asks.
+    /// The time of the last request. The holder of the lock makes the next one.
     asked: Mutex<Option<Instant>>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// One whose sets grow old by this clock: for tests that cannot wait.
+    /// Returns a cache whose sets grow old by this clock, for tests that cannot wait.
     pub fn with_clock(clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self {
             cached: RwLock::default(),
@@ -84,15 +84,15 @@ impl Keys {
         }
     }
 
-    /// The key of that name.
+    /// Returns the key of that name.
     ///
     /// # Errors
-    /// [`NoKey`]
-    pub async fn find(&self, issuer: &Issuer, kid: &str) -> Result<Key, NoKey> {
+    /// [`KeyError`] if there is none.
+    pub async fn find(&self, issuer: &Issuer, kid: &str) -> Result<Key, KeyError> {
         let (key, fresh) = self.look(kid);
         match key {
             Some(key) if fresh => return Ok(key),
-            // One caller reads the set anew, the others go on with what is there.
+            // One caller reads the set anew, and the others use what is there.
             Some(_) => {
                 if let Ok(mut asked) = self.asked.try_lock() {
                     self.refresh_if_due(issuer, kid, &mut asked).await;
@@ -106,10 +106,10 @@ impl Keys {
         self.look(kid).0.ok_or_else(|| self.missing())
     }
 
-    /// Asks for the set now, whatever its age: at start, so that the first request does not wait.
+    /// Requests the set now, whatever its age. At start this spares the first request the wait.
     ///
     /// # Errors
-    /// If the provider does not answer with a key set; the one that we have stays.
+    /// If the provider does not respond with a key set. The one that is there stays.
     pub async fn refresh(&self, issuer: &Issuer) -> anyhow::Result<()> {
         let url = &issuer.metadata().await?.jwks_uri;
         let known = self
@@ -127,7 +127,7 @@ impl Keys {
         let answer = request.send().await.and_then(Response::error_for_status);
         let answer = answer.context("the provider does not answer")?;
         let (age, etag) = (max_age(&answer), etag(&answer));
-        // RFC 9110 §15.4.5: what we have is what there is.
+        // RFC 9110 §15.4.5: the set has not changed.
         let same = known.is_some() && answer.status() == StatusCode::NOT_MODIFIED;
         let keys = if same {
             None
@@ -170,21 +170,21 @@ impl Keys {
         (cached.keys.get(kid).copied().filter(|_| believed), fresh)
     }
 
-    fn missing(&self) -> NoKey {
+    fn missing(&self) -> KeyError {
         let now = (self.clock)();
         let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
         let believed = cached
             .read_at
             .is_some_and(|at| now.saturating_duration_since(at) < BELIEVED);
         if believed {
-            NoKey::Unknown
+            KeyError::Unknown
         } else {
-            NoKey::Unavailable
+            KeyError::Unavailable
         }
     }
 }
 
-/// Whether to ask the provider now.
+/// Returns whether to request the set now.
 fn due(now: Instant, asked: Option<Instant>, known: bool, fresh: bool) -> bool {
     let pause = match (known, fresh) {
         (true, true) => return false,
@@ -194,7 +194,7 @@ fn due(now: Instant, asked: Option<Instant>, known: bool, fresh: bool) -> bool {
     asked.is_none_or(|asked| now.saturating_duration_since(asked) >= pause)
 }
 
-/// RFC 9111 §5.2.2.1.
+/// Returns the `max-age` of a response (RFC 9111 §5.2.2.1).
 fn max_age(answer: &Response) -> Duration {
     let header = answer
         .headers()
@@ -217,7 +217,7 @@ fn etag(answer: &Response) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The ES256 signing keys of a set, by `kid` (RFC 7517 §5). What we do not understand is passed over, as it says there.
+/// Returns the ES256 signing keys of a set, by `kid`. What is not understood is ignored (RFC 7517 §5).
 fn parse(set: &Value) -> HashMap<String, Key> {
     let keys = set
         .get("keys")

@@ -57,15 +57,15 @@ fn an_unknown_kid_asks_at_most_once_a_minute() {
     );
 }
 
-/// What the provider does, and what it saw.
+/// The behaviour of the provider, and its counters.
 #[derive(Default)]
 struct Provider {
-    /// How often the set was asked for.
+    /// The number of requests for the set.
     asked: AtomicUsize,
-    /// Of these, answered 304.
+    /// The number of responses 304 among them.
     same: AtomicUsize,
     away: AtomicBool,
-    /// Publishes `two` as well.
+    /// Whether `two` is published as well.
     rotated: AtomicBool,
 }
 
@@ -107,7 +107,7 @@ fn discovery(request: &poem::Request, Data(provider): Data<&Arc<Provider>>) -> p
     metadata.to_string().into()
 }
 
-/// A cache, the provider that it asks, and the seconds by which its clock is ahead.
+/// A cache, its provider, and the seconds by which its clock is ahead.
 struct TestCache {
     keys: Keys,
     issuer: Issuer,
@@ -140,7 +140,7 @@ impl TestCache {
         }
     }
 
-    async fn find(&self, kid: &str) -> Result<(), NoKey> {
+    async fn find(&self, kid: &str) -> Result<(), KeyError> {
         self.keys.find(&self.issuer, kid).await.map(drop)
     }
 
@@ -188,11 +188,11 @@ async fn an_unknown_kid_reads_the_set_again_and_a_rotation_is_not_noticed() {
         (Ok(()), Ok(()))
     );
     for _ in 0..10 {
-        assert_eq!(cache.find("three").await, Err(NoKey::Unknown));
+        assert_eq!(cache.find("three").await, Err(KeyError::Unknown));
     }
     assert_eq!(cache.provider.asked(), 2, "once a minute");
     cache.pass(60);
-    assert_eq!(cache.find("three").await, Err(NoKey::Unknown));
+    assert_eq!(cache.find("three").await, Err(KeyError::Unknown));
     assert_eq!(cache.provider.asked(), 3);
 }
 
@@ -219,7 +219,7 @@ async fn the_keys_serve_while_the_provider_is_away_and_for_a_day_at_most() {
     cache.pass(1);
     assert_eq!(
         cache.find("one").await,
-        Err(NoKey::Unavailable),
+        Err(KeyError::Unavailable),
         "a day later a stolen key would still pass"
     );
     cache.provider.away.store(false, Ordering::SeqCst);
@@ -233,6 +233,6 @@ async fn no_set_at_all_is_our_fault_and_not_the_callers() {
     let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
     assert!(matches!(
         Keys::default().find(&issuer, "one").await,
-        Err(NoKey::Unavailable)
+        Err(KeyError::Unavailable)
     ));
 }

@@ -1,8 +1,8 @@
-//! How a resource server verifies Entree's access tokens offline: five small files to copy.
+//! Verification of Entree's access tokens by a resource server, offline, in small files to copy.
 //!
 //! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token,
 //! [`proof`] those of a proof of possession, [`demand`] those of a route, and [`resource`] says where tokens come from.
-//! Nothing is asked of Entree per request.
+//! No request of a caller causes one to Entree.
 
 pub mod demand;
 pub mod issuer;
@@ -30,7 +30,7 @@ const fn wants_colours(is_terminal: bool, no_color: bool) -> bool {
     is_terminal && !no_color
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 #[must_use]
 #[allow(
     clippy::disallowed_methods,

@@ -24,38 +24,38 @@ use serde_json::json;
 
 use crate::guard::{Guard, admit};
 
-/// Everything there is to configure: by flag or by environment.
+/// The settings, by flag or by environment.
 #[derive(Parser)]
 struct Settings {
-    /// Where to listen; port 0 picks a free one.
+    /// The address at which to listen; port 0 picks a free one.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8082")]
     listen: SocketAddr,
-    /// Whose tokens are believed.
+    /// The issuer whose tokens are accepted.
     #[arg(long, env = "ISSUER", default_value = "http://127.0.0.1:8080")]
     issuer: String,
-    /// Where this process reaches the issuer, if not under its own URL: inside a container network.
+    /// The address at which this process reaches the issuer, if another one, as inside a container network.
     #[arg(long, env = "ISSUER_INTERNAL_URL")]
     issuer_internal_url: Option<String>,
-    /// What `aud` must say: the name of this API, which is its address, too.
+    /// The audience that tokens must have: the identifier of this API, which is its address, too.
     #[arg(long, env = "AUDIENCE", default_value = "http://127.0.0.1:8082")]
     audience: String,
-    /// Where clients reach this API: what their proofs of possession are for. The audience if it is not set.
+    /// The address at which clients reach this API, which their proofs of possession name. The default is the audience.
     #[arg(long, env = "PUBLIC_URL")]
     public_url: Option<String>,
     /// The origin of pages that may call this API from a browser.
     #[arg(long, env = "WEB_ORIGIN", default_value = "http://127.0.0.1:8081")]
     web_origin: HeaderValue,
-    /// For how many seconds a coach's sign-in opens the register; after that the coach proves again who they are.
+    /// The greatest age of a coach's sign-in for the register, in seconds. After that the coach signs in again.
     #[arg(long, env = "FRESH_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(1..))]
     fresh_seconds: i64,
-    /// Demands the scope `lessons:read` for the timetable: Entree needs a block of `[[resources]]` with it.
+    /// Demands the scope `lessons:read` for the timetable. Entree needs a block of `[[resources]]` with it.
     #[arg(long, env = "REQUIRE_SCOPE")]
     require_scope: bool,
 }
 
-/// What the timetable demands, if anything.
+/// The scope that the timetable demands, if any.
 const READ: &str = "lessons:read";
-/// What the register demands: a token of a person, not of a program that acts for itself.
+/// The scope that the register demands. The token of a client that acts for itself never has it.
 const PERSON: &str = "openid";
 
 #[tokio::main]
@@ -99,12 +99,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 struct App {
     guard: Guard,
     /// The scope that the timetable demands.
     read_scope: Option<&'static str>,
-    /// For how many seconds a coach's sign-in opens the register.
+    /// The greatest age of a coach's sign-in for the register, in seconds.
     fresh_seconds: i64,
 }
 
@@ -119,8 +119,9 @@ fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
             .expose_header(header::WWW_AUTHENTICATE)
     };
     Route::new()
-        .at("/lessons", get(lessons).with(cors()))
-        .at("/register", get(register).with(cors()))
+        // A proof is for the method of its request, which the framework would hide by turning HEAD into GET.
+        .at("/lessons", get(lessons).head(lessons).with(cors()))
+        .at("/register", get(register).head(register).with(cors()))
         .at("/healthz", get(health))
         .at(app.guard.resource.path(), get(metadata))
         .data(app)
@@ -131,7 +132,7 @@ fn health() -> &'static str {
     "ok"
 }
 
-/// RFC 9728 §3: for every client, also one that runs in a browser.
+/// The metadata of this API (RFC 9728 §3), for every client, also one that runs in a browser.
 #[handler]
 fn metadata(Data(app): Data<&Arc<App>>) -> Response {
     Response::builder()
@@ -141,7 +142,7 @@ fn metadata(Data(app): Data<&Arc<App>>) -> Response {
         .body(app.guard.resource.document().to_string())
 }
 
-/// The caller's lessons.
+/// Returns the caller's lessons.
 #[handler]
 async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let demand = Demand {
@@ -154,7 +155,7 @@ async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     }
 }
 
-/// Whom to call when a child falls: for coaches who have just proved that it is them.
+/// Returns the emergency contacts of the pupils, for coaches who have just signed in.
 #[handler]
 async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let demand = Demand {

@@ -2,7 +2,10 @@
 //! that key for this request, and shown once.
 //!
 //! What was shown is kept in this process, for as long as a proof is accepted. An API of several instances keeps it
-//! where all of them look. Proofs by ES256 are accepted, and the challenge says so; `algs` is the list to extend.
+//! where all of them look. A process that has just begun does not know what the one before it was shown: for at most
+//! 90 s it tells clients to try again with a new proof.
+//!
+//! Proofs by ES256 are accepted, and the challenge says so; `algs` is the list to extend.
 
 use std::{
     collections::HashMap,
@@ -21,24 +24,24 @@ use serde_json::Value;
 /// The challenge for a request without a token of this kind (RFC 9449 §7.1).
 pub const CHALLENGE: &str = r#"DPoP algs="ES256""#;
 
-/// Longest proof that is looked at.
+/// The longest proof that is read.
 const LONGEST: usize = 4096;
-/// Longest identifier of a proof.
+/// The longest identifier of a proof.
 const LONGEST_JTI: usize = 512;
-/// For how many seconds a proof is accepted.
+/// The greatest age of a proof, in seconds.
 const MAX_AGE: i64 = 60;
 /// How far the client's clock may be ahead, in seconds.
 const MAX_AHEAD: i64 = 30;
-/// How many proofs are kept. Beyond that none is accepted: what is not kept could be shown again.
+/// The most proofs that are kept. Beyond that none is accepted, because what is not kept could be shown again.
 const MOST: usize = 100_000;
 
 /// Why a proof is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// Not exactly one proof came.
+    /// The request has no proof, or more than one.
     #[error("one proof is needed")]
     Missing,
-    /// Too long, or not three parts of base64url with the members of a proof in them, each once.
+    /// It is too long, or not three parts of base64url with the members of a proof in them, each once.
     #[error("not a proof")]
     Malformed,
     /// `typ` is not that of a proof, `alg` is not ES256, or there is a `crit`.
@@ -50,22 +53,26 @@ pub enum ProofError {
     /// The signature is not by the key in the header.
     #[error("wrong signature")]
     Signature,
-    /// For another method or address.
+    /// It is for another method or address.
     #[error("for another request")]
     Request,
-    /// For another token.
+    /// It is for another token.
     #[error("for another token")]
     Token,
-    /// By another key than that of the token.
+    /// It is by another key than that of the token.
     #[error("by another key")]
     OtherKey,
-    /// Too old, from the future, or of before this process began.
+    /// It is too old or from the future.
     #[error("not recent")]
     Time,
-    /// Shown before.
+    /// This process has just begun: an earlier one may have been shown the proof. The client may try again with one
+    /// that it makes later.
+    #[error("the service has just begun")]
+    JustBegun,
+    /// It was shown before.
     #[error("used before")]
     Used,
-    /// There is no room to remember another one. The client may try again.
+    /// There is no space to remember another one. The client may try again.
     #[error("too many proofs")]
     Full,
 }
@@ -73,11 +80,11 @@ pub enum ProofError {
 /// The request that a proof must be for.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Its method.
+    /// The method of the request.
     pub method: &'a str,
-    /// Its path.
+    /// The path of the request.
     pub path: &'a str,
-    /// Its access token.
+    /// The access token of the request.
     pub token: &'a str,
     /// The thumbprint of the key to which that token is bound: `cnf.jkt`.
     pub jkt: &'a str,
@@ -110,20 +117,27 @@ struct Claims {
     htu: String,
     iat: f64,
     ath: String,
+    #[serde(default, deserialize_with = "number")]
     exp: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
     nbf: Option<f64>,
 }
 
-/// A member that is `null` is there all the same.
+/// Reads any member that is there, also `null`.
 fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
+}
+
+/// Reads a time, which may be missing but is not `null`.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    f64::deserialize(deserializer).map(Some)
 }
 
 /// Checks proofs for one API.
 #[derive(Debug)]
 pub struct Proofs {
     public_url: String,
-    /// When this process began, in seconds since 1970: it does not know what was shown before.
+    /// The time at which this process began, in seconds since 1970. It does not know what was shown before.
     began: i64,
     shown: Mutex<Shown>,
 }
@@ -136,12 +150,13 @@ struct Shown {
 }
 
 impl Proofs {
-    /// For an API that its clients reach at `public_url`. What a request says of its host does not count.
+    /// Returns the checker for an API that its clients reach at `public_url`, in a process that began at `began` (seconds
+    /// since 1970). What a request says of its host does not count.
     #[must_use]
-    pub fn new(public_url: &str, now: i64) -> Self {
+    pub fn new(public_url: &str, began: i64) -> Self {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
-            began: now,
+            began,
             shown: Mutex::default(),
         }
     }
@@ -149,7 +164,7 @@ impl Proofs {
     /// Checks the one proof among `headers`, at `now` (seconds since 1970), and remembers it.
     ///
     /// # Errors
-    /// [`ProofError`]: one name a rule.
+    /// [`ProofError`], which has a variant for each rule.
     pub fn check(
         &self,
         headers: &[&str],
@@ -175,7 +190,11 @@ impl Proofs {
         if thumbprint(&point) != expected.jkt {
             return Err(ProofError::OtherKey);
         }
-        // Last, so that nothing but a good proof takes room.
+        // What an earlier process was shown before `began` was dated at most so far ahead.
+        if whole(claims.iat) <= self.began + MAX_AHEAD {
+            return Err(ProofError::JustBegun);
+        }
+        // This comes last, so that nothing but a good proof takes space.
         self.remember(&claims, expected.jkt, now)
     }
 
@@ -196,7 +215,7 @@ impl Proofs {
             return Err(ProofError::Malformed);
         }
         let made = whole(claims.iat);
-        let is_recent = (now - MAX_AGE..=now + MAX_AHEAD).contains(&made) && made >= self.began;
+        let is_recent = (now - MAX_AGE..=now + MAX_AHEAD).contains(&made);
         let is_over = claims.exp.is_some_and(|end| whole(end) <= now);
         let is_early = claims.nbf.is_some_and(|from| whole(from) > now + MAX_AHEAD);
         if !is_recent || is_over || is_early {
@@ -212,7 +231,7 @@ impl Proofs {
         if shown.until.get(&id).is_some_and(|until| *until >= now) {
             return Err(ProofError::Used);
         }
-        // At most once a second, however many requests come while there is no room.
+        // This is done at most once a second, however many requests come while there is no space.
         if shown.until.len() >= MOST && shown.swept < now {
             shown.swept = now;
             shown.until.retain(|_, until| *until >= now);
@@ -234,7 +253,7 @@ fn read<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, ProofError> {
     serde_json::from_slice(&decode(part)?).map_err(|_| ProofError::Malformed)
 }
 
-/// The uncompressed point of the key in the header (SEC 1 §2.3.3).
+/// Returns the uncompressed point of the key in the header (SEC 1 §2.3.3).
 fn read_key(header: &Header) -> Result<Vec<u8>, ProofError> {
     if header.typ != "dpop+jwt" || header.alg != "ES256" || header.crit.is_some() {
         return Err(ProofError::Header);
@@ -253,7 +272,7 @@ fn read_key(header: &Header) -> Result<Vec<u8>, ProofError> {
     }
 }
 
-/// RFC 7638 §3: the hash of the required members in their order.
+/// Returns the hash of the required members in their order (RFC 7638 §3).
 fn thumbprint(point: &[u8]) -> String {
     let both = point.get(1..).unwrap_or_default();
     let (x, y) = both.split_at(both.len() / 2);
@@ -265,7 +284,7 @@ fn hash(bytes: &[u8]) -> String {
     BASE64.encode(digest::digest(&digest::SHA256, bytes))
 }
 
-/// A time in whole seconds (RFC 7519 §2).
+/// Returns a time in whole seconds (RFC 7519 §2).
 #[allow(
     clippy::cast_possible_truncation,
     reason = "a number that does not fit becomes the greatest one, which is refused"
@@ -274,11 +293,12 @@ fn whole(seconds: f64) -> i64 {
     seconds.floor() as i64
 }
 
-/// Whether two addresses are the same without query and fragment (RFC 9449 §4.3, check 9).
+/// Returns whether two addresses are the same without query and fragment (RFC 9449 §4.3, check 9).
 fn is_same(htu: &str, url: &str) -> bool {
     let bare = |text: &str| {
         // The parser repairs what is no URL.
-        let is_plain = text.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+        let is_plain =
+            text.chars().all(|c| c.is_ascii_graphic() && c != '\\') && text.contains("://");
         let mut url = is_plain.then(|| Url::parse(text).ok())??;
         url.set_query(None);
         url.set_fragment(None);

@@ -1,4 +1,4 @@
-//! One test a rule: a good proof with one thing wrong (PP-11).
+//! A test for each rule, with a good proof of which one part is wrong (PP-11).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use ring::{
@@ -106,6 +106,11 @@ fn pp_11_each_claim_is_checked() {
             ProofError::Request,
         ),
         ("htu", json!("/school/lessons"), ProofError::Request),
+        (
+            "htu",
+            json!("https:/api.example/school/lessons"),
+            ProofError::Request,
+        ),
         ("ath", json!(hash(b"another")), ProofError::Token),
         ("ath", Value::Null, ProofError::Malformed),
         ("jti", json!(""), ProofError::Malformed),
@@ -120,6 +125,12 @@ fn pp_11_each_claim_is_checked() {
     ] {
         let proof = prover.proof(&with(claims(), name, value.clone()));
         assert_eq!(check(&prover, &proof), Err(error), "{name} {value}");
+    }
+    for name in ["exp", "nbf", "iat"] {
+        let mut claims = claims();
+        claims[name] = Value::Null;
+        let checked = check(&prover, &prover.proof(&claims));
+        assert_eq!(checked, Err(ProofError::Malformed), "{name} null");
     }
     for (name, value) in [
         ("iat", json!(NOW - 60)),
@@ -195,7 +206,7 @@ fn pp_11_another_key_and_another_signature_are_refused() {
 #[test]
 fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     let prover = Prover::new();
-    let (jkt, proofs) = (prover.jkt(), Proofs::new(API, NOW));
+    let (jkt, proofs) = (prover.jkt(), Proofs::new(API, NOW - 3600));
     let expected = Expected {
         method: "GET",
         path: "/lessons",
@@ -210,11 +221,6 @@ fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     let made = |jti: &str, iat: i64| {
         prover.proof(&with(with(claims(), "jti", jti.into()), "iat", iat.into()))
     };
-    assert_eq!(
-        show(&made("early", NOW - 1), NOW),
-        Err(ProofError::Time),
-        "of before"
-    );
     for number in 0..MOST - 1 {
         let claims: Claims = serde_json::from_value(claims()).unwrap();
         let claims = Claims {
@@ -232,6 +238,41 @@ fn pp_11_a_proof_is_shown_once_and_no_more_than_100_000_are_kept() {
     );
     assert_eq!(show(&two, NOW + 61), Ok(()), "what is over makes room");
     assert_eq!(show(&two, NOW + 90), Err(ProofError::Used));
+}
+
+/// A proof that is dated ahead outlives a restart of the process that remembers it.
+#[test]
+fn pp_11_after_a_restart_no_proof_of_before_passes() {
+    let prover = Prover::new();
+    let (jkt, began) = (prover.jkt(), NOW);
+    let expected = Expected {
+        method: "GET",
+        path: "/lessons",
+        token: TOKEN,
+        jkt: &jkt,
+    };
+    let made = |iat: i64| prover.proof(&with(claims(), "iat", iat.into()));
+    let (before, after) = (Proofs::new(API, began - 3600), Proofs::new(API, began));
+    let ahead = made(began + MAX_AHEAD);
+    assert_eq!(before.check(&[&ahead], &expected, began), Ok(()));
+    for now in [began, began + MAX_AHEAD, began + MAX_AHEAD + MAX_AGE] {
+        let shown = after.check(&[&ahead], &expected, now);
+        assert_eq!(shown, Err(ProofError::JustBegun), "{now}");
+    }
+    let now = began + MAX_AHEAD + MAX_AGE + 1;
+    assert_eq!(
+        after.check(&[&ahead], &expected, now),
+        Err(ProofError::Time)
+    );
+    let first = made(began + MAX_AHEAD + 1);
+    let shown = after.check(&[&first], &expected, began + MAX_AHEAD + 1);
+    assert_eq!(shown, Ok(()), "a proof of then");
+    let forged = Prover::new().sign(&prover.header().to_string(), &claims().to_string());
+    assert_eq!(
+        after.check(&[&forged], &expected, now - 90),
+        Err(ProofError::Signature),
+        "a bad proof is called so"
+    );
 }
 
 #[test]

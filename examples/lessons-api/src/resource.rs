@@ -1,10 +1,10 @@
-//! What this API says of itself (RFC 9728), so that a client which knows only its address finds the provider whose
-//! tokens it takes, and the scopes that they need.
+//! The metadata of this API (RFC 9728): a client that knows only its address finds there the provider whose tokens it
+//! takes, and the scopes that they need.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-/// Where the document is, between the host and the path of the API (RFC 9728 §3).
+/// The part of the path of the document between the host and the path of the API (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// This API as a protected resource.
@@ -18,7 +18,7 @@ pub struct ProtectedResource {
 }
 
 impl ProtectedResource {
-    /// Takes what `aud` of its tokens says, the issuer, and the scopes that its routes demand.
+    /// Takes the audience of its tokens, the issuer, and the scopes that its routes demand.
     ///
     /// # Errors
     /// If `aud` is not a URL below which the document has a place (RFC 9728 §1.2).
@@ -45,19 +45,19 @@ impl ProtectedResource {
         })
     }
 
-    /// The path of the document at this host.
+    /// Returns the path of the document at this host.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The address of the document, for challenges (RFC 9728 §5.1).
+    /// Returns the address of the document, for challenges (RFC 9728 §5.1).
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The document (RFC 9728 §2). `resource` is byte for byte what clients name and tokens carry.
+    /// Returns the document (RFC 9728 §2). `resource` is byte for byte what clients name and tokens carry.
     #[must_use]
     pub fn document(&self) -> Value {
         json!({
@@ -65,6 +65,7 @@ impl ProtectedResource {
             "authorization_servers": [self.issuer],
             "scopes_supported": self.scopes,
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": ["ES256"],
         })
     }
 }
@@ -110,6 +111,7 @@ mod tests {
                     "authorization_servers": [ISSUER],
                     "scopes_supported": ["openid"],
                     "bearer_methods_supported": ["header"],
+                    "dpop_signing_alg_values_supported": ["ES256"],
                 })
             );
         }

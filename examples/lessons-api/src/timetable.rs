@@ -1,16 +1,16 @@
-//! The timetable. A real school has a database here, and looks the person up by `sub`.
+//! The timetable. A real school has a database here, and finds the user in it by `sub`.
 
 use lessons_api::verify::Caller;
 use serde::Serialize;
 
-/// A lesson.
+/// A lesson of the timetable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Lesson {
-    /// When.
+    /// The time of the lesson.
     pub(crate) time: &'static str,
-    /// What.
+    /// The subject of the lesson.
     pub(crate) title: &'static str,
-    /// Where.
+    /// The place of the lesson.
     pub(crate) studio: &'static str,
 }
 
@@ -31,16 +31,16 @@ const TIMETABLE: [Lesson; 6] = [
     lesson("Saturday 10:00", "Repertoire", "Studio Graham"),
 ];
 
-/// Whom to call when a child falls.
+/// The emergency contact of a pupil.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Entry {
-    /// The pupil.
+    /// The name of the pupil.
     pub(crate) pupil: &'static str,
-    /// Who is called.
+    /// The person to call.
     pub(crate) call: &'static str,
 }
 
-/// Every pupil, for coaches.
+/// The contacts of every pupil, for coaches.
 pub(crate) const REGISTER: [Entry; 3] = [
     Entry {
         pupil: "Marie v. G.",

@@ -3,7 +3,7 @@
 use jwt_compact::{AlgorithmExt as _, Claims, Empty, UntrustedToken, alg::Es256};
 use lessons_api::{
     issuer::Issuer,
-    keys::{Key, Keys, NoKey},
+    keys::{Key, KeyError, Keys},
 };
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub(crate) enum IdTokenError {
     Kind,
     /// The key is not available.
     #[error(transparent)]
-    Key(#[from] NoKey),
+    Key(#[from] KeyError),
     /// The signature is wrong, or a claim is malformed.
     #[error("wrong signature or malformed claims")]
     Signature,
@@ -94,7 +94,7 @@ fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, IdTokenError> {
     if token.algorithm() != "ES256" || !kind.eq_ignore_ascii_case("JWT") {
         return Err(IdTokenError::Kind);
     }
-    Ok(header.key_id.as_deref().ok_or(NoKey::Unknown)?)
+    Ok(header.key_id.as_deref().ok_or(KeyError::Unknown)?)
 }
 
 fn check(

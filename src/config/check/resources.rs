@@ -38,6 +38,7 @@ pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findin
             check_words(words, &format!("scopes.{scope}"), section);
         }
         check_typ(config, resource, section);
+        warn_of_unknown_clients(config, resource, section);
         token_lifetimes::check_resource(resource, section);
     }
 }
@@ -98,6 +99,19 @@ fn check_words(words: &Words, key: &str, section: &mut Section<'_>) {
             format!("{key}.{language}"),
             "has a text that cannot be shown",
             "Write a text by language, for instance { en = \"See your lessons\" }.",
+        );
+    }
+}
+
+/// A misspelt client would be refused its tokens without a word to the operator. The clients of the
+/// database are not known here, so this is no problem.
+fn warn_of_unknown_clients(config: &Reloadable, resource: &Resource, section: &mut Section<'_>) {
+    for (at, id) in resource.clients.iter().enumerate() {
+        section.warn_if(
+            !config.clients.iter().any(|client| client.client_id == *id),
+            format!("clients[{at}]"),
+            &format!("names {id:?}, of which this configuration has no block"),
+            "Check the spelling. For a client of the database (`entree clients list`) all is well.",
         );
     }
 }

@@ -482,3 +482,23 @@ fn ob_6_what_is_wrong_with_the_path_of_public_url_is_said() {
     let long = format!("https://h.example/{}", "a".repeat(101));
     assert!(load_text("", &[("ENTREE__SERVER__PUBLIC_URL", &long)]).is_err());
 }
+
+#[test]
+fn rs_2_a_client_of_an_api_that_the_file_does_not_have_has_a_warning() {
+    let client = client("client_id = \"web\"");
+    let api = |clients: &str| {
+        let lines = format!("identifier = \"https://b.example.com\"\nclients = {clients}");
+        client.clone() + &block("resources", "", &lines)
+    };
+    let warned = |clients: &str| {
+        let keys = warned_keys(&api(clients)).into_iter();
+        let keys = keys.filter(|key| key.starts_with("resources"));
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(warned("[\"web\"]"), [""; 0]);
+    assert_eq!(warned("[\"web\", \"wbe\"]"), ["resources[0].clients[1]"]);
+    let loaded = load_text(&api("[\"wbe\"]"), &[]).unwrap();
+    let words = loaded.warnings.iter().map(ToString::to_string);
+    let names = words.filter(|words| words.contains("\"wbe\"")).count();
+    assert_eq!(names, 1, "it is named");
+}

@@ -50,6 +50,9 @@ const ACCESS_DENIED: OauthError = OauthError::new(
     "The user canceled or denied the request.",
 );
 
+/// The scopes of a request, and those of its claims.
+const MAX_SHOWN: usize = 2048;
+
 /// `GET /consent`.
 #[handler]
 pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Response {
@@ -73,9 +76,10 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
             return Ok(see_other(&with_client(&path, Some(&pending.client_id))));
         };
         let address = user::primary_address(app.db.read(), current.user.id).await?;
-        let scopes = consent_scopes(&request.params.scope, &request.params.claims);
-        let scopes = scopes.split_ascii_whitespace();
+        let shown = scopes_of(&request);
+        let scopes = shown.split_ascii_whitespace();
         let txn = handle.to_text();
+        let bound_to = consent_context(&txn, current, &shown);
         let page = ConsentPage {
             localizer: &context.localizer,
             client: &request.client.name,
@@ -83,8 +87,9 @@ pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Re
             first_party: request.client.first_party,
             words: &ScopeWords::load(&context.config, &context.localizer, scopes),
             txn: &txn,
+            shown: &shown,
             client_query: &with_client("", Some(&request.client.client_id)),
-            form_token: &context.form_token(app, "consent", &form_context(&txn, current)),
+            form_token: &context.form_token(app, "consent", &bound_to),
         };
         let site = context.page_options_for_client(Some(&request.client.client_id));
         Ok(context.with_pre_login_cookie(render_page(&page, site)))
@@ -102,20 +107,41 @@ pub(super) fn form_context(txn: &str, current: &CurrentSession) -> String {
     format!("{txn} {}", current.user.id)
 }
 
+/// The same for the scopes that the page shows: the user allows these and no others (RS-5). A page of an
+/// older version names none.
+fn consent_context(txn: &str, current: &CurrentSession, shown: &str) -> String {
+    let context = form_context(txn, current);
+    if shown.is_empty() {
+        context
+    } else {
+        format!("{context} {shown}")
+    }
+}
+
+/// What the user posts from the consent page.
+struct PostedDecision<'a> {
+    handle: Plain,
+    decision: Decision,
+    /// The scopes that the page showed.
+    shown: &'a str,
+}
+
 /// `POST /consent`.
 #[handler]
 pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.check_all(&["txn", "decision", "form_token"])?;
+        params.check_all(&["txn", "shown", "decision", "form_token"])?;
         follow_sign_in(app, &mut context, &params).await;
         let handle = read_handle(&params)?;
         let current = context.current.as_ref().ok_or(PageError::InvalidForm)?;
+        let shown = params.optional_within("shown", MAX_SHOWN)?;
+        let shown = shown.unwrap_or_default();
         let form = PostedForm {
             params: &params,
             name: "consent",
-            context: &form_context(&handle.to_text(), current),
+            context: &consent_context(&handle.to_text(), current, shown),
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
@@ -123,9 +149,14 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
             Some("allow") => Decision::Allow,
             _ => Decision::Deny,
         };
-        let step = match carry_out(app, &context, &handle, decision, current).await? {
+        let posted = PostedDecision {
+            handle,
+            decision,
+            shown,
+        };
+        let step = match carry_out(app, &context, &posted, current).await? {
             Some(step) => Some(step),
-            None => answer::repeat(app, &context, &handle, decision).await?,
+            None => answer::repeat(app, &context, &posted.handle, decision).await?,
         };
         respond(&context, request, step)
     })
@@ -136,15 +167,25 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
 async fn carry_out(
     app: &App,
     context: &RequestContext,
-    handle: &Plain,
-    decision: Decision,
+    posted: &PostedDecision<'_>,
     current: &CurrentSession,
 ) -> Result<Option<AuthorizationStep>, PageError> {
+    let PostedDecision {
+        ref handle,
+        decision,
+        shown,
+    } = *posted;
     let Some(pending) = find_open(app, context, handle).await? else {
         return Ok(None);
     };
     let request = step::restore(&pending, context)?;
     let step = match decision {
+        // An operator has changed what the client may have since the page was shown: it is shown anew.
+        Decision::Allow if shown != scopes_of(&request) => {
+            let path = format!("/consent?txn={}", handle.to_text());
+            let path = with_client(&path, Some(&pending.client_id));
+            return Ok(Some(AuthorizationStep::Page(path)));
+        }
         Decision::Allow => allow(app, context, request, current).await?,
         Decision::Deny | Decision::Cancel => deny(app, context, &request).await?,
     };
@@ -175,6 +216,11 @@ fn respond(
     }
 }
 
+/// Returns the scopes that the user is asked for.
+fn scopes_of(request: &AuthorizationRequest<'_>) -> String {
+    consent_scopes(&request.params.scope, &request.params.claims)
+}
+
 /// Stores the consent, then issues a code if the request needs nothing else.
 async fn allow(
     app: &App,
@@ -183,7 +229,7 @@ async fn allow(
     current: &CurrentSession,
 ) -> Result<AuthorizationStep, PageError> {
     let tx = app.db.begin().await?;
-    let scopes = consent_scopes(&request.params.scope, &request.params.claims);
+    let scopes = scopes_of(&request);
     consent_store::allow(&tx, &current.user, &request.client.client_id, &scopes).await?;
     tx.commit().await?;
     request.params.prompt.consent = false;
@@ -316,6 +362,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) words: &'a ScopeWords,
     /// The handle of the pending request.
     pub(crate) txn: &'a str,
+    /// The scopes that `words` are about.
+    pub(crate) shown: &'a str,
     /// The query that names the client to the endpoint of the form.
     pub(crate) client_query: &'a str,
     pub(crate) form_token: &'a str,

@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod replay;
 
 use std::time::Duration;
 
@@ -552,10 +553,15 @@ async fn pp_6_after_a_loss_of_the_store_no_proof_of_before_passes() {
     let shown = proof(&test_app, &key, TOKEN);
     let demanded = request_own(&test_app, &[&shown]).await;
     assert_eq!(demanded.error(), USE_NONCE, "the store has just begun");
-    let nonce = nonce_of(&demanded).to_owned();
     let with_nonce = |test_app: &TestApp, nonce: &str| {
         key.proof(&with(claims_for(test_app, TOKEN), "nonce", nonce.into()))
     };
+    let early = with_nonce(&test_app, nonce_of(&demanded));
+    let demanded = request_own(&test_app, &[&early]).await;
+    assert_eq!(demanded.error(), USE_NONCE, "another clock may be ahead");
+    test_app.advance(5);
+    let demanded = request_own(&test_app, &[&proof(&test_app, &key, TOKEN)]).await;
+    let nonce = nonce_of(&demanded).to_owned();
     let with_it = with_nonce(&test_app, &nonce);
     assert_eq!(request_own(&test_app, &[&with_it]).await.status, 200);
     test_app.advance(61);
@@ -573,6 +579,8 @@ async fn pp_6_after_a_loss_of_the_store_no_proof_of_before_passes() {
     let unused = with_nonce(&test_app, &nonce);
     let demanded = request_own(&test_app, &[&unused]).await;
     assert_eq!(demanded.error(), USE_NONCE, "the nonce is of before");
+    test_app.advance(5);
+    let demanded = request_own(&test_app, &[&proof(&test_app, &key, TOKEN)]).await;
     let new = with_nonce(&test_app, nonce_of(&demanded));
     assert_eq!(request_own(&test_app, &[&new]).await.status, 200);
     test_app.advance(62);

@@ -68,9 +68,9 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     redeem(request, tx, &claimed).await
 }
 
-/// Returns the binding that the request repeats, if the MAC in the code confirms it and neither `resource` nor a
-/// proof of possession needs the stored code: then the code can be claimed at once. The code is then bound to no
-/// key.
+/// Returns the binding that the request repeats, if the MAC in the code confirms it and neither `resource`, nor a
+/// proof of possession, nor an API that demands one needs the stored code: then the code can be claimed at once. The
+/// code is then bound to no key.
 fn repeated_binding(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
@@ -82,7 +82,8 @@ fn repeated_binding(
     let verifier = params.optional_within("code_verifier", 256)?;
     let is_readable = verifier.is_none_or(pkce::is_verifier);
     let is_registered = VerifiedRedirect::check(client, redirect_uri).is_some();
-    if !is_readable || !is_registered || params.contains("resource") || request.proof.is_some() {
+    let needs_code = params.contains("resource") || request.may_lack_proof();
+    if !is_readable || !is_registered || needs_code || request.proof.is_some() {
         return Ok(None);
     }
     let binding = CodeBinding {
@@ -202,6 +203,7 @@ fn check_code(
     }
     let (granted, issuer) = (code.resources.as_deref(), &app.public_url);
     let audience = resource::choose_audience(params, granted, config, client, issuer)?;
+    request.check_proof_for(&audience)?;
     Ok(audience)
 }
 

@@ -37,6 +37,7 @@ pub(crate) async fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, E
     }
     let requested = params.optional_within("scope", 1024)?;
     let audience = resource::choose_audience(params, None, config, client, &app.public_url)?;
+    request.check_proof_for(&audience)?;
     let scope = scope::of_client_itself(config, client, &audience, requested)?;
     let terms = access_token_terms(config, client, &audience);
     request

@@ -73,15 +73,11 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     }
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
-    let granted = Some(grant.audience.as_str());
-    let audience = resource::choose_audience(params, granted, config, client, &app.public_url)?;
-    if params.first_readable("resource").is_some() {
-        scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
-    }
+    let audience = choose_audience(request, grant, requested_scope)?;
     let next = if is_current {
         rotate(&tx, grant, request).await?
     } else {
-        open_successor(grant, request).ok_or(invalid_grant(Reason::SuccessorUnreadable))?
+        repeat(&tx, grant, request).await?
     };
     let subject = TokenSubject {
         grant,
@@ -176,6 +172,28 @@ async fn ensure_refresh_is_authorized(
     Ok(holder)
 }
 
+/// Returns the audience of the tokens, for which the request has the scope and the proof.
+fn choose_audience(
+    request: &TokenRequest<'_>,
+    grant: &Grant,
+    requested_scope: Option<&str>,
+) -> Result<String, EndpointError> {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        params,
+        ..
+    } = *request;
+    let granted = Some(grant.audience.as_str());
+    let audience = resource::choose_audience(params, granted, config, client, &app.public_url)?;
+    if params.first_readable("resource").is_some() {
+        scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
+    }
+    request.check_proof_for(&audience)?;
+    Ok(audience)
+}
+
 async fn rotate(
     tx: &Tx,
     grant: &Grant,
@@ -194,6 +212,23 @@ async fn rotate(
     }
     let cause = "a refresh token family changed under its lock";
     Err(InfraError::Conflict(cause.to_owned()))
+}
+
+/// Returns the token that the lost response had. PP-9: the repeated request may bring the first key of
+/// the family.
+async fn repeat(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+) -> Result<RefreshToken, EndpointError> {
+    if let Some(jkt) = request.jkt().filter(|_| grant.dpop_jkt.is_none())
+        && !grant_store::bind_key(tx, grant.id, jkt).await?
+    {
+        let cause = "a grant was bound under its lock";
+        return Err(InfraError::Conflict(cause.to_owned()).into());
+    }
+    let successor = open_successor(grant, request);
+    Ok(successor.ok_or(invalid_grant(Reason::SuccessorUnreadable))?)
 }
 
 fn open_successor(grant: &Grant, request: &TokenRequest<'_>) -> Option<RefreshToken> {

@@ -1,6 +1,7 @@
 import com.nimbusds.jose.util.JSONObjectUtils;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.time.Instant;
 import java.util.List;
 import java.util.Properties;
 
@@ -13,13 +14,15 @@ public final class Main {
         }
         System.out.println("version " + version.getProperty("version"));
         var verifier = new Verifier(System.getenv("ISSUER"), System.getenv("AUDIENCE"));
-        var proofs = new Proofs(System.getenv("API_URL"));
+        // One began an hour ago, the other begins now.
+        var old = new Proofs(System.getenv("API_URL"), Instant.now().minusSeconds(3600));
+        var young = new Proofs(System.getenv("API_URL"), Instant.now());
         System.out.println("did the files of the document, unchanged");
         var lines = new BufferedReader(new InputStreamReader(System.in));
         for (var line = lines.readLine(); line != null; line = lines.readLine()) {
             String answer;
             try {
-                answer = "accepted " + (line.startsWith("{") ? check(proofs, line) : verifier.verify(line).getSubject());
+                answer = "accepted " + (line.startsWith("{") ? check(old, young, line) : verifier.verify(line).getSubject());
             } catch (Exception error) {
                 answer = "refused " + String.valueOf(error.getMessage()).replaceAll("\\s+", " ");
             }
@@ -27,8 +30,9 @@ public final class Main {
         }
     }
 
-    private static String check(Proofs proofs, String line) throws Exception {
+    private static String check(Proofs old, Proofs young, String line) throws Exception {
         var request = JSONObjectUtils.parse(line);
+        var proofs = JSONObjectUtils.getBoolean(request, "isYoung") ? young : old;
         var shown = List.of(JSONObjectUtils.getStringArray(request, "proofs"));
         proofs.check(shown, (String) request.get("method"), (String) request.get("path"), (String) request.get("token"),
             (String) request.get("jkt"));

@@ -31,8 +31,11 @@ on_both!(
     pp_7_pp_8_dpop_jkt_binds_a_code_and_its_tokens,
     pp_8_the_proof_of_a_push_binds_the_code,
     pp_9_a_public_family_is_bound_to_its_first_key,
+    pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family,
+    rs_3_an_api_may_demand_a_proof,
     pp_7_apps_get_bound_tokens_from_both_versions_of_the_api,
     pp_2_behind_a_proxy_the_public_address_counts,
+    pp_1_a_head_request_needs_a_proof_for_head,
     pp_5_of_a_hundred_at_once_one_passes,
     pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries,
     pp_6_without_the_store_it_is_503,
@@ -216,6 +219,65 @@ async fn pp_9_a_public_family_is_bound_to_its_first_key(test_app: TestApp) {
     }
 }
 
+/// A client that lost the response of its last refresh without a proof asks again with one.
+async fn pp_9_a_repeated_refresh_token_brings_the_first_key_of_its_family(test_app: TestApp) {
+    prepare(&test_app).await;
+    let (prover, other) = (Prover::new(), Prover::new());
+    let mut browser = signed_in(&test_app, "pp9-grace@example.com").await;
+    let attempt = Attempt::new().with("scope", "openid offline_access");
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    let first = json_of(&token(&test_app, &fields, None).await);
+    let lost = json_of(&token(&test_app, &refreshing(&first), None).await);
+    assert_eq!(lost["token_type"], "Bearer");
+    let repeated = json_of(&token(&test_app, &refreshing(&first), Some(&prover)).await);
+    assert_eq!(repeated["refresh_token"], lost["refresh_token"]);
+    assert_bound(&test_app, &repeated, &prover).await;
+    for presented in [&first, &lost] {
+        for wrong in [None, Some(&other)] {
+            let refused = token(&test_app, &refreshing(presented), wrong).await;
+            assert_invalid_grant(&refused, "the family is bound");
+        }
+    }
+    let again = json_of(&token(&test_app, &refreshing(&first), Some(&prover)).await);
+    assert_eq!(again["refresh_token"], lost["refresh_token"]);
+    let tokens = json_of(&token(&test_app, &refreshing(&lost), Some(&prover)).await);
+    assert_bound(&test_app, &tokens, &prover).await;
+}
+
+async fn rs_3_an_api_may_demand_a_proof(test_app: TestApp) {
+    prepare(&test_app).await;
+    let api = "https://lessons.example/api";
+    let blocks = json!([{ "identifier": api, "clients": ["web"], "dpop": true }]);
+    test_app.configure(|config| config.resources = serde_json::from_value(blocks).unwrap());
+    let prover = Prover::new();
+    let mut browser = signed_in(&test_app, "rs3-proof@example.com").await;
+    let assert_demanded = |refused: &Page| {
+        let found = (refused.status, error_of(refused));
+        let expected = (StatusCode::BAD_REQUEST, "invalid_request".to_owned());
+        assert_eq!(found, expected, "{}", refused.body);
+        assert!(refused.body.contains("DPoP proof"), "{}", refused.body);
+    };
+    let attempt = Attempt::new().with("scope", "openid offline_access");
+    let named = attempt.clone().with("resource", api);
+    let fields = named.exchange(&named.code(&mut browser).await);
+    assert_demanded(&token(&test_app, &fields, None).await);
+    let tokens = json_of(&token(&test_app, &fields, Some(&prover)).await);
+    let claims = verified(&test_app, &tokens["access_token"]).await.claims;
+    let expected = (&json!(api), &json!({ "jkt": prover.jkt() }));
+    assert_eq!((&claims["aud"], &claims["cnf"]), expected, "not spent");
+
+    // The first audience of the client demands none.
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    let tokens = json_of(&token(&test_app, &fields, None).await);
+    assert_eq!(tokens["token_type"], "Bearer");
+    let mut fields = refreshing(&tokens);
+    fields.insert("resource".to_owned(), api.to_owned());
+    assert_demanded(&token(&test_app, &fields, None).await);
+    let tokens = json_of(&token(&test_app, &fields, Some(&prover)).await);
+    let claims = verified(&test_app, &tokens["access_token"]).await.claims;
+    assert_eq!((&claims["aud"], &claims["cnf"]), expected, "not spent");
+}
+
 /// Sends JSON, with a proof; gives the response.
 async fn send_json(test_app: &TestApp, path: &str, body: &Value, proof: Option<&str>) -> Page {
     let mut request = Request::builder()
@@ -233,8 +295,13 @@ async fn send_json(test_app: &TestApp, path: &str, body: &Value, proof: Option<&
 async fn pp_7_apps_get_bound_tokens_from_both_versions_of_the_api(test_app: TestApp) {
     prepare(&test_app).await;
     let (prover, email) = (Prover::new(), "pp7-app@example.com");
-    test_app.configure(|config| config.clients[0].dpop_bound_access_tokens = true);
     for version in ["v1", "v2"] {
+        // The client demands the proof, or its API does.
+        let api = json!([{ "identifier": "https://api.example", "dpop": version == "v2" }]);
+        test_app.configure(|config| {
+            config.clients[0].dpop_bound_access_tokens = version == "v1";
+            config.resources = serde_json::from_value(api).unwrap();
+        });
         let start = match version {
             "v1" => "/api/v1/auth/magic-link/request",
             _ => "/api/v2/logins",
@@ -315,6 +382,31 @@ async fn pp_2_behind_a_proxy_the_public_address_counts(test_app: TestApp) {
     }
     let tokens = json_of(&through(format!("{PUBLIC}{TOKEN}")).await);
     assert_bound(&test_app, &tokens, &prover).await;
+}
+
+async fn pp_1_a_head_request_needs_a_proof_for_head(test_app: TestApp) {
+    prepare(&test_app).await;
+    let prover = Prover::new();
+    let tokens = bound_tokens(&test_app, &prover, "pp1-head@example.com").await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let (url, now) = (format!("{PUBLIC}{USERINFO}"), now(&test_app));
+    for (method, htm, expected) in [
+        (Method::HEAD, "GET", StatusCode::UNAUTHORIZED),
+        (Method::HEAD, "HEAD", StatusCode::OK),
+        (Method::GET, "HEAD", StatusCode::UNAUTHORIZED),
+        (Method::GET, "GET", StatusCode::OK),
+    ] {
+        let shown = prover.proof(&dpop::claims_with_token(htm, &url, now, token));
+        let request = Request::builder()
+            .method(method.clone())
+            .uri_str(USERINFO)
+            .header(header::HOST, "id.test")
+            .header(header::AUTHORIZATION, format!("DPoP {token}"))
+            .header("dpop", shown);
+        let answer = test_app.call(request.finish()).await;
+        assert_eq!(answer.status, expected, "{method} with {htm}");
+        assert_eq!(answer.body.is_empty(), method == Method::HEAD);
+    }
 }
 
 /// Tokens that are bound to a key.

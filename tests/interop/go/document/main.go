@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -24,7 +25,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	proofs := NewProofs(os.Getenv("API_URL"))
+	// One began an hour ago, the other begins now.
+	proofs := map[bool]*Proofs{
+		false: NewProofs(os.Getenv("API_URL"), time.Now().Add(-time.Hour)),
+		true:  NewProofs(os.Getenv("API_URL"), time.Now()),
+	}
 	fmt.Println("did the files of the document, unchanged")
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
@@ -39,16 +44,18 @@ func main() {
 }
 
 // A line of JSON is a request with proofs, any other a token.
-func judge(verifier *Verifier, proofs *Proofs, line string) (string, error) {
+func judge(verifier *Verifier, proofs map[bool]*Proofs, line string) (string, error) {
 	if strings.HasPrefix(line, "{") {
 		var request struct {
 			Proofs                   []string
 			Method, Path, Token, Jkt string
+			IsYoung                  bool
 		}
 		if err := json.Unmarshal([]byte(line), &request); err != nil {
 			return "", err
 		}
-		return "the proof", proofs.Check(request.Proofs, request.Method, request.Path, request.Token, request.Jkt)
+		checker := proofs[request.IsYoung]
+		return "the proof", checker.Check(request.Proofs, request.Method, request.Path, request.Token, request.Jkt)
 	}
 	claims, err := verifier.Verify(line)
 	if err != nil {
