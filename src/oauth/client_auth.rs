@@ -9,6 +9,7 @@
 //! budget wrong ones only stop causing fetches of the client's keys, and their response says so.
 
 pub(crate) mod assertion;
+mod audience;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{
     clients::check_audience,
+    profile,
     values::{is_display_text, is_scope},
 };
 use crate::config::{
@@ -38,6 +39,7 @@ pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findin
             check_words(words, &format!("scopes.{scope}"), section);
         }
         check_typ(config, resource, section);
+        profile::check_resource(&config.clients, resource, section);
         token_lifetimes::check_resource(resource, section);
     }
 }

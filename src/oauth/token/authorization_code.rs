@@ -41,9 +41,6 @@ use crate::{
 /// How long a claimed code is remembered (RD-04).
 const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 
-/// A replay this soon after the first use is a race and no theft (TK-6, ST-03).
-const RACE: Duration = Duration::from_secs(10);
-
 /// What a code stands for (AZ-17).
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AuthorizationCode {
@@ -329,8 +326,8 @@ async fn give_back(app: &App, secret: &CodeSecret, claimed: &ClaimedCode) {
     }
 }
 
-/// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
-/// the request is right in all else: then someone has stolen it.
+/// RFC 6749 §4.1.2, TK-6, FS-4: revokes what a code gave if it was claimed longer ago than a race lasts
+/// and the request is right in all else: then someone has stolen it.
 async fn revoke_if_replayed(
     request: &TokenRequest<'_>,
     tombstone: &[u8],
@@ -341,7 +338,8 @@ async fn revoke_if_replayed(
     };
     check_binding(request, &spent.binding)?;
     request.check_key_of_code(spent.binding.dpop_jkt.as_deref())?;
-    if app.clock().now().since(spent.claimed_at) > RACE {
+    let race = request.client.demands().code_race;
+    if app.clock().now().since(spent.claimed_at) >= race {
         // A request that was captured whole ends nothing: its proof was shown before (PP-12).
         let payer = Payer::Network(request.caller.ip);
         request.claim_proof(payer).await?;

@@ -1,5 +1,5 @@
 //! The refresh token grant (RFC 6749 §6). Each use rotates the token, by the rules in
-//! [`crate::oauth::refresh_token`].
+//! [`crate::oauth::refresh_token`], unless the profile of the client keeps it (`kept`).
 //!
 //! The grant's row is locked first, so that of a hundred concurrent uses one rotates and the others
 //! repeat its result. A proof of possession is claimed before that, since the ticket store is not
@@ -20,6 +20,7 @@ use crate::{
         issue::{TokenResponse, TokenSubject, issue_tokens},
         refresh_token::{FamilyPosition, RefreshToken},
         resource, scope,
+        token::kept,
     },
     session,
     ticket::Payer,
@@ -76,11 +77,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     if params.first_readable("resource").is_some() {
         scope::check_belongs(config, &audience, requested_scope.unwrap_or_default())?;
     }
-    let next = if is_current {
-        rotate(&tx, grant, request).await?
-    } else {
-        open_successor(grant, request).ok_or(invalid_grant("successor_unreadable"))?
-    };
+    let next = next_token(&tx, grant, request, token, is_current).await?;
     let subject = TokenSubject {
         grant,
         user: &holder.user,
@@ -172,6 +169,25 @@ async fn ensure_refresh_is_authorized(
         session::record_use(tx.conn(), session, tx.now).await?;
     }
     Ok(holder)
+}
+
+/// Returns the refresh token of the response: the successor of `token`, or `token` itself where the
+/// profile of the client keeps it.
+async fn next_token(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+    token: RefreshToken,
+    is_current: bool,
+) -> Result<RefreshToken, EndpointError> {
+    if !is_current {
+        return Ok(open_successor(grant, request).ok_or(invalid_grant("successor_unreadable"))?);
+    }
+    if request.client.demands().keeps_refresh_token {
+        kept::keep(tx, grant, request).await?;
+        return Ok(token);
+    }
+    Ok(rotate(tx, grant, request).await?)
 }
 
 async fn rotate(
