@@ -100,3 +100,43 @@ pub(super) fn fill(root: &mut Table) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fs_3_fs_4_pp_3_what_each_profile_demands() {
+        let (standard, fapi2) = (Profile::Standard.demands(), Profile::Fapi2.demands());
+        assert_eq!(standard.code_race, Duration::from_secs(10), "tk_6");
+        assert_eq!(fapi2.code_race, Duration::from_millis(500));
+        let of = |demands: Demands| {
+            [
+                demands.audience_is_string,
+                demands.proof_time_counts,
+                demands.keeps_refresh_token,
+                demands.locks_access_token_alg,
+                !demands.allows_rs256,
+            ]
+        };
+        assert_eq!((of(standard), of(fapi2)), ([false; 5], [true; 5]));
+    }
+
+    #[test]
+    fn fs_1_only_blocks_of_the_profile_are_filled_and_what_stands_there_stays() {
+        let text = "[[clients]]\nclient_id = \"a\"\n[[clients]]\nclient_id = \"b\"\n\
+                    profile = \"fapi2\"\nrequire_pkce = false";
+        let mut root: Table = text.parse().unwrap_or_default();
+        fill(&mut root);
+        let block = |at: usize| root.get("clients")?.get(at)?.as_table().cloned();
+        assert_eq!(block(0).map(|keys| keys.len()), Some(1));
+        let filled = block(1).unwrap_or_default();
+        for (key, value) in keys_of_fapi2() {
+            let expected = match key {
+                "require_pkce" => false.into(),
+                _ => value,
+            };
+            assert_eq!(filled.get(key), Some(&expected), "{key}");
+        }
+    }
+}

@@ -88,7 +88,10 @@ fn fs_1_an_api_cannot_choose_rs256_for_a_client_of_the_profile() {
     let by_name = "clients = [\"bank\"]\n";
     let refused = vec!["resources[0].access_token_alg".to_owned()];
     assert_eq!(found(&client, &format!("{own}\"RS256\"")), refused);
-    assert_eq!(found(&client, &format!("{by_name}{other}\"RS256\"")), refused);
+    assert_eq!(
+        found(&client, &format!("{by_name}{other}\"RS256\"")),
+        refused
+    );
     for (client, api) in [
         (&client, format!("{own}\"ES256\"")),
         (&client, format!("{other}\"RS256\"")),
