@@ -1,9 +1,9 @@
 //! Refresh tokens that stay the same (FS-3, FAPI 2.0 Security Profile §5.3.2.1).
 //!
 //! A client that authenticates with a key of its own, and proves possession of one for each token, gains
-//! nothing by another refresh token: whoever steals it lacks both keys. So each response repeats the
-//! token, a lost response loses nothing, and any number of requests may use it at once. Its use puts off
-//! only the end of an unused token, now and then; the absolute end never moves.
+//! nothing by another refresh token: a thief of the token lacks both keys. So each response repeats the
+//! token, a lost response loses nothing, and any number of requests may use it at once. A use puts off
+//! the end of an unused token, now and then; the absolute end never moves.
 
 use std::time::Duration;
 

@@ -16,12 +16,12 @@ use crate::{
 const EMAIL: &str = "ada@example.com";
 
 on_both!(
-    fs_1_what_a_push_refuses,
+    fs_1_fa_3_what_a_push_refuses,
     fs_1_a_plain_request_is_refused,
     fs_1_a_reference_is_its_clients_for_a_minute_and_for_one_answer,
 );
 
-async fn fs_1_what_a_push_refuses(test_app: TestApp) {
+async fn fs_1_fa_3_what_a_push_refuses(test_app: TestApp) {
     let (bank, _) = register(&test_app).await;
     for (name, value, error) in [
         (

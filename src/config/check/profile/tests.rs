@@ -27,7 +27,7 @@ fn read(more: &[(&str, &str)]) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
 }
 
 #[test]
-fn fs_1_the_profile_sets_every_key_that_a_client_leaves_out() {
+fn fs_1_fa_1_the_profile_sets_every_key_that_a_client_leaves_out() {
     let (client, warnings) = read(&[]).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     let method = client.token_endpoint_auth_method;
