@@ -49,7 +49,7 @@ pub(super) fn check(client: &Client, section: &mut Section<'_>) {
 /// FS-1: an API that chooses another algorithm for its tokens cannot serve a client of the profile.
 pub(super) fn check_resource(clients: &[Client], resource: &Resource, section: &mut Section<'_>) {
     let identifier = comparable(&resource.identifier);
-    let is_for = |client: &&Client| {
+    let is_for = |client: &Client| {
         let mut own = std::iter::once(&client.audience).chain(&client.resources);
         own.any(|audience| comparable(audience) == identifier)
             || resource.clients.contains(&client.client_id)
@@ -57,7 +57,7 @@ pub(super) fn check_resource(clients: &[Client], resource: &Resource, section: &
     let mut locked = clients
         .iter()
         .filter(|client| client.demands().locks_access_token_alg);
-    let is_contrary = resource.access_token_alg == Some(Alg::RS256) && locked.any(|c| is_for(&c));
+    let is_contrary = resource.access_token_alg == Some(Alg::RS256) && locked.any(is_for);
     section.require(
         !is_contrary,
         "access_token_alg",

@@ -122,7 +122,7 @@ fn fs_1_each_contrary_key_is_refused_where_it_stands() {
             "[1]",
         ),
         ("redirect_uris", "com.example.app:/cb", "[0]"),
-        ("jwks", &rs256, ""),
+        ("jwks", rs256.as_str(), ""),
     ] {
         let problems = read(&[(key, text)]).unwrap_err();
         let keys: Vec<&str> = problems.iter().map(|problem| &*problem.key).collect();
