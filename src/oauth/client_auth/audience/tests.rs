@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::Profile;
+use crate::{
+    config::{ClientAuth, Profile, jwks::Jwks},
+    key::test_keys::ProofKey,
+    oauth::test_app::{self, TestApp},
+    secret::public_id,
+};
 
 const ISSUER: &str = "https://id.example/auth";
 
@@ -92,4 +97,42 @@ fn ot_1_the_log_names_a_client_once_a_day() {
         let found = is_due(&named, client, after(seconds));
         assert_eq!(found, expected, "{client} after {seconds} s");
     }
+}
+
+/// No other test of this process lets the client `elsewhere` sign.
+#[tokio::test]
+async fn ot_1_the_log_names_a_client_whose_assertion_passed_for_the_token_endpoint() {
+    let test_app = TestApp::new().await;
+    test_app.advance(61);
+    let (key, id) = (ProofKey::es256(), "elsewhere");
+    let jwks = Jwks::try_from(json!({ "keys": [key.jwk] })).unwrap();
+    test_app.configure(id, |client| {
+        client.token_endpoint_auth_method = ClientAuth::PrivateKeyJwt;
+        client.jwks = Some(jwks);
+    });
+    let status = async |audience: String, exp: i64| {
+        let now = test_app.app.clock().now().seconds();
+        let claims = json!({
+            "iss": id, "sub": id, "aud": audience, "iat": now, "exp": now + exp,
+            "jti": public_id().to_string(),
+        });
+        let assertion = key.sign(r#"{"alg":"ES256"}"#, &claims.to_string());
+        let form = [
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &*assertion),
+            ("token", "unknown"),
+        ];
+        let response = test_app.post("/oauth2/introspect", None, &form).await;
+        response.status.as_u16()
+    };
+    let is_named = || NAMED.lock().unwrap().contains_key(id);
+    let endpoint = || format!("{}/oauth2/token", test_app::ISSUER);
+    assert_eq!(status(test_app::ISSUER.to_owned(), 60).await, 200);
+    assert_eq!(status(endpoint(), -60).await, 401);
+    assert!(!is_named());
+    assert_eq!(status(endpoint(), 60).await, 200);
+    assert!(is_named());
 }
