@@ -132,9 +132,9 @@ pub(super) struct NewClient {
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
     /// The authentication method at the token endpoint: `none`, `client_secret_basic`,
-    /// `client_secret_post` or `private_key_jwt`
-    #[arg(long, value_name = "METHOD", default_value = "none")]
-    auth: String,
+    /// `client_secret_post` or `private_key_jwt` [default: none, or as the profile says]
+    #[arg(long, value_name = "METHOD")]
+    auth: Option<String>,
     /// Scopes it may request, separated by commas
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
@@ -228,7 +228,9 @@ async fn create(db: &Db, config: &Config, new: &NewClient) -> Outcome {
     ] {
         block.set(key, text);
     }
-    block.set("token_endpoint_auth_method", &new.auth);
+    if let Some(method) = &new.auth {
+        block.set("token_endpoint_auth_method", method);
+    }
     for (key, list) in [
         ("redirect_uris", &new.redirect_uri),
         ("scopes", &new.scopes),

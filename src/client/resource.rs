@@ -64,7 +64,7 @@ pub fn demands_proof(config: &Reloadable, client: &Client, audience: &str) -> bo
 }
 
 /// Returns how access tokens of a client for an audience are made: as its API says, else as the
-/// client does. Of two lifetimes the shorter one counts.
+/// client does. Of two lifetimes the shorter one counts. A profile may lock the algorithm (FS-1).
 #[must_use]
 pub fn access_token_terms(
     config: &Reloadable,
@@ -82,7 +82,11 @@ pub fn access_token_terms(
     let longest = resource.access_token_seconds.unwrap_or(u64::MAX);
     AccessTokenTerms {
         typ: resource.access_token_typ,
-        alg: resource.access_token_alg.unwrap_or(of_client.alg),
+        alg: if client.demands().locks_access_token_alg {
+            of_client.alg
+        } else {
+            resource.access_token_alg.unwrap_or(of_client.alg)
+        },
         seconds: of_client.seconds.min(longest),
     }
 }

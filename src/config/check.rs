@@ -7,6 +7,7 @@
 mod clients;
 mod limits;
 mod mail;
+mod profile;
 mod providers;
 mod resources;
 mod server;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::jwks::Jwks;
+use super::{
+    jwks::Jwks,
+    profile::{AssertionAudience, Demands, Profile},
+};
 use crate::secret::{Hash, Text};
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
@@ -102,6 +105,9 @@ pub struct Client {
     pub client_id: String,
     /// The name that users see.
     pub name: String,
+    /// The set of rules that the client follows as a whole.
+    #[serde(default)]
+    pub profile: Profile,
     /// The address where users open the client (RFC 7591 §2).
     #[serde(default)]
     pub client_uri: String,
@@ -126,6 +132,9 @@ pub struct Client {
     /// The address where the client publishes its public keys instead.
     #[serde(default)]
     pub jwks_uri: String,
+    /// The audience of its assertions. None: as `token.assertion_audience` says.
+    #[serde(default)]
+    pub assertion_audience: Option<AssertionAudience>,
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
     /// Whether PKCE is required. Only a confidential client may switch it off (RFC 9700 §2.1.1).
@@ -188,6 +197,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// Returns what the profile of the client demands beside its keys.
+    #[must_use]
+    pub const fn demands(&self) -> Demands {
+        self.profile.demands()
+    }
+
     /// CA-5: replaces the secret by its hash, once it has been checked.
     pub(super) fn hash_secret(&mut self) {
         if !self.client_secret.is_empty() {

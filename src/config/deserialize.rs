@@ -16,6 +16,7 @@ use self::path::Path;
 use super::{
     layers::{Layers, value_candidates},
     problem::Problem,
+    profile,
     settings::{Config, Reloadable, Startup},
     stored_clients::StoredClients,
 };
@@ -70,7 +71,8 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    pub(super) fn new(layers: Layers) -> Self {
+    pub(super) fn new(mut layers: Layers) -> Self {
+        profile::fill(&mut layers.root);
         Self {
             root: layers.root,
             env_texts: layers.env_texts,

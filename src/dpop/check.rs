@@ -9,7 +9,7 @@ use super::nonce;
 use crate::{
     app::App,
     clock::Time,
-    config::{DpopNonce, Reloadable},
+    config::{Client, DpopNonce, Reloadable},
     error::InfraError,
     key::{ExpectedProof, Proof, verify_proof},
     limit,
@@ -117,10 +117,50 @@ pub(crate) fn read(
     request: &Request,
     target: ProofTarget<'_>,
 ) -> Result<Option<CheckedProof>, DpopError> {
+    read_by(app, config, request, target, ProofTime::OwnOrNonce)
+}
+
+/// Reads and checks the proof of a request whose client is known, as its profile demands.
+///
+/// # Errors
+/// As [`read`]; [`DpopError::Invalid`] also for a proof that is not recent by its own time, where the
+/// profile of the client demands it (PP-3).
+pub(crate) fn read_of_client(
+    app: &App,
+    config: &Reloadable,
+    request: &Request,
+    target: ProofTarget<'_>,
+    client: &Client,
+) -> Result<Option<CheckedProof>, DpopError> {
+    let time = if client.demands().proof_time_counts {
+        ProofTime::Own
+    } else {
+        ProofTime::OwnOrNonce
+    };
+    read_by(app, config, request, target, time)
+}
+
+/// Which time of a proof counts (PP-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProofTime {
+    /// That of its nonce, and without one its own.
+    OwnOrNonce,
+    /// Its own, whatever its nonce says: the FAPI 2.0 Security Profile §5.3.2.1 refuses a proof of a
+    /// wrong clock.
+    Own,
+}
+
+fn read_by(
+    app: &App,
+    config: &Reloadable,
+    request: &Request,
+    target: ProofTarget<'_>,
+    time: ProofTime,
+) -> Result<Option<CheckedProof>, DpopError> {
     if !request.headers().contains_key(HEADER) {
         return Ok(None);
     }
-    counted(check(app, config, request, target)).map(Some)
+    counted(check(app, config, request, target, time)).map(Some)
 }
 
 fn check(
@@ -128,6 +168,7 @@ fn check(
     config: &Reloadable,
     request: &Request,
     target: ProofTarget<'_>,
+    time: ProofTime,
 ) -> Result<CheckedProof, DpopError> {
     let mut headers = request.headers().get_all(HEADER).iter();
     // RFC 9449 §4.3, check 1.
@@ -145,6 +186,9 @@ fn check(
     let now = app.clock().now();
     let proof =
         verify_proof(text, &expected, now).map_err(|error| DpopError::Invalid(error.as_str()))?;
+    if time == ProofTime::Own && !is_recent(proof.iat, now) {
+        return Err(DpopError::Invalid("proof_time"));
+    }
     let nonce_made_at = check_time(app, config, &proof, now)?;
     let is_old = |at: Time| now.since(at) > nonce::RENEWED_AFTER;
     let next_nonce = nonce_made_at

@@ -9,4 +9,4 @@
 mod check;
 mod nonce;
 
-pub(crate) use check::{CheckedProof, DpopError, ProofTarget, claim, read};
+pub(crate) use check::{CheckedProof, DpopError, ProofTarget, claim, read, read_of_client};

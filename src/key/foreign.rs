@@ -75,6 +75,12 @@ impl ForeignToken {
         })
     }
 
+    /// Returns the algorithm that the token names.
+    #[must_use]
+    pub const fn alg(&self) -> SigAlg {
+        self.alg
+    }
+
     /// Returns whether one of these keys made the signature: the key that the token names, or one
     /// without a name. If the token names none, any key for its algorithm may have made it.
     #[must_use]

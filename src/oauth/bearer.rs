@@ -173,7 +173,7 @@ async fn demand_proof(
     target: ProofTarget<'_>,
     token: &ActiveToken<'_>,
 ) -> Result<Option<String>, DpopError> {
-    let proof = dpop::read(app, config, request, target)?;
+    let proof = dpop::read_of_client(app, config, request, target, token.client)?;
     let proof = proof.ok_or(DpopError::Invalid(Reason::NoProof.as_str()))?;
     if key::bound_key(&token.claims) != Some(proof.jkt()) {
         return Err(DpopError::Invalid(Reason::ProofOtherKey.as_str()));

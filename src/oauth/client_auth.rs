@@ -9,6 +9,7 @@
 //! budget wrong ones only stop causing fetches of the client's keys, and their response says so.
 
 pub(crate) mod assertion;
+mod audience;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
@@ -297,7 +298,12 @@ fn read_assertion(params: &Params, client_id: Option<&str>) -> Result<Credential
     let Some(assertion) = assertion::parse(params)? else {
         return Ok(Credentials::unsupported(client_id));
     };
-    let named_id = assertion::client_id(&assertion).to_owned();
+    let named_id = match assertion::client_id(&assertion) {
+        // It is refused as any other wrong assertion of the client that the form names.
+        "" => client_id.unwrap_or_default(),
+        named_id => named_id,
+    };
+    let named_id = named_id.to_owned();
     check_client_id(client_id, &named_id)?;
     let proof = Proof::Assertion(Box::new(assertion));
     Ok(Credentials {

@@ -156,6 +156,42 @@ pub(crate) async fn bind_key(tx: &Tx, id: Uuid, jkt: &str) -> Result<bool, Infra
     Ok(updated.rows_affected == 1)
 }
 
+/// A use of a refresh token that stays the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenUse<'a> {
+    /// When the token expires unless it is used again.
+    pub(crate) idle_until: Time,
+    /// The key to which the grant is bound from now on; none leaves it as it is.
+    pub(crate) jkt: Option<&'a str>,
+}
+
+/// Records the use of a family's current refresh token. Nothing changes if a later use was recorded,
+/// the family has rotated, or the grant has ended.
+pub(crate) async fn record_token_use(
+    tx: &Tx,
+    grant: &Grant,
+    token_use: TokenUse<'_>,
+) -> Result<(), InfraError> {
+    let idle_until = token_use.idle_until;
+    let gc_day = gc_day(idle_until.min(grant.expires_at));
+    let mut update = row::Entity::update_many()
+        .col_expr(row::Column::IdleUntil, Expr::value(idle_until.0))
+        .col_expr(row::Column::GcDay, Expr::value(gc_day))
+        .filter(row::Column::Id.eq(grant.id))
+        .filter(row::Column::Generation.eq(grant.generation))
+        .filter(row::Column::IdleUntil.lte(idle_until))
+        .filter(row::Column::RevokedAt.is_null());
+    // Of a family that has rotated before, the time says how long the token before is repeated.
+    if grant.generation == 0 {
+        update = update.col_expr(row::Column::RotatedAt, Expr::value(tx.now.0));
+    }
+    if let Some(jkt) = token_use.jkt {
+        update = update.col_expr(row::Column::DpopJkt, Expr::value(jkt));
+    }
+    update.exec(tx.conn()).await?;
+    Ok(())
+}
+
 /// The day from which the row of a grant that ends at `end` may be deleted.
 #[must_use]
 pub(crate) fn gc_day(end: Time) -> i32 {

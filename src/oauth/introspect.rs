@@ -126,7 +126,9 @@ async fn introspect_refresh_token(
     let granted = Some(grant.audience.as_str());
     let scope = scope::grantable(config, client, granted, &grant.scope);
     let scope = scope::limit_to_roles(&scope, &roles);
-    let issued_at = grant.rotated_at.unwrap_or(grant.created_at);
+    // A first token that stays the same is as old as its grant, however often it was used (FS-3).
+    let rotated_at = grant.rotated_at.filter(|_| grant.generation > 0);
+    let issued_at = rotated_at.unwrap_or(grant.created_at);
     let members = [
         ("active", json!(true)),
         ("iss", json!(&*app.public_url)),

@@ -62,6 +62,8 @@ reasons! {
     AssertionNumber = "number",
     /// The assertion is not signed by a key of this client.
     AssertionSignature = "signature",
+    /// The profile of the client does not allow the algorithm of the assertion.
+    AssertionAlgorithm = "algorithm",
     /// The assertion was used before.
     AssertionReplayed = "replayed",
     /// The ticket store cannot know yet whether the assertion was used before.

@@ -303,6 +303,36 @@ async fn keys_are_set_together_and_an_empty_value_is_the_default() {
     assert!(now.name == "The shop" && now == changed, "all or nothing");
 }
 
+#[tokio::test]
+async fn fs_1_a_client_of_the_database_may_have_the_profile() {
+    let (_file, db, ..) = database().await;
+    let config = config();
+    let jwks = r#"jwks={"keys":[{"kty":"EC","crv":"P-256",
+        "x":"WKn-ZIGevcwGIyyrzFoZNBdaq9_TsqzGl96oc0CWuis","y":"y77t-RvAHRKTsSGdIYUfweuOvwrvDD-Q3Hv5J0fSKbE"}]}"#;
+    let profile = ["--set", "profile=fapi2", "--set", jwks];
+    let contrary = [&profile[..], &["--auth", "client_secret_basic"]].concat();
+    let refused = create(&db, &config, &shop(&contrary)).await;
+    assert!(matches!(refused, Err(CommandError::Reported)));
+    create(&db, &config, &shop(&profile)).await.unwrap();
+    let one = list_all(&db, &config).await.unwrap().pop().unwrap();
+    let client = one.definition.unwrap();
+    assert!(client.dpop_bound_access_tokens && client.client_secret_sha256.is_empty());
+    let set = async |key: &str, text: &str| {
+        let keys = [(key.to_owned(), text.to_owned())];
+        let tx = db.begin().await.unwrap();
+        let result = change::set_keys(&tx, "shop", &keys, definition_context(&config)).await;
+        tx.commit().await.unwrap();
+        result
+    };
+    let Err(ClientChangeError::Invalid(problems)) = set("access_token_alg", "RS256").await else {
+        panic!("a problem")
+    };
+    assert_eq!(problems[0].key, "access_token_alg");
+    // Without the profile the client keeps what the profile had set.
+    let plain = set("profile", "").await.unwrap().client;
+    assert!(plain.dpop_bound_access_tokens && plain.demands() != client.demands());
+}
+
 #[test]
 fn no_secret_is_taken_from_a_command_line() {
     for bad in [

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::values::{is_display_text, is_scope};
+use super::{
+    profile,
+    values::{is_display_text, is_scope},
+};
 use crate::{
     config::{
         client::{Client, ClientAuth, GrantType, RefreshTokens},
@@ -39,6 +42,7 @@ pub(super) fn check(clients: &[Client], token: &Token, public_url: &str, finding
         check_secrets(client, section);
         check_keys(client, section);
         check_privileges(client, section);
+        profile::check(client, section);
         token_lifetimes::check_client(client, token, section);
     }
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{
     clients::check_audience,
+    profile,
     values::{is_display_text, is_scope},
 };
 use crate::config::{
@@ -39,6 +40,7 @@ pub(super) fn check(config: &Reloadable, public_url: &str, findings: &mut Findin
         }
         check_typ(config, resource, section);
         warn_of_unknown_clients(config, resource, section);
+        profile::check_resource(&config.clients, resource, section);
         token_lifetimes::check_resource(resource, section);
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::config::{
     client::Client,
+    profile::AssertionAudience,
     providers::Provider,
     resources::{AccessTokenTyp, Resources},
     stored_clients::StoredClients,
@@ -176,6 +177,8 @@ pub struct Token {
     /// Refresh tokens expire this long after the sign-in, used or not.
     pub refresh_absolute_seconds: u64,
     pub dpop_nonce: DpopNonce,
+    /// The audience of the assertions of clients that set none themselves.
+    pub assertion_audience: AssertionAudience,
 }
 
 impl Default for Token {
@@ -187,6 +190,7 @@ impl Default for Token {
             refresh_idle_seconds: 30 * 86_400,
             refresh_absolute_seconds: 180 * 86_400,
             dpop_nonce: DpopNonce::Needed,
+            assertion_audience: AssertionAudience::Any,
         }
     }
 }

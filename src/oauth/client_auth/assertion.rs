@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::audience::{self, AudienceRule};
 use crate::{
     app::App,
     clock::Time,
-    config::{Client, jwks::Jwks},
+    config::{
+        Client,
+        jwks::{Jwks, SigAlg},
+    },
     error::InfraError,
     key::{self, Claims, ForeignToken, KeysUnavailable},
     oauth::{
@@ -114,18 +118,20 @@ pub(crate) async fn verify(
     lookup: KeyLookup,
 ) -> Result<(), AssertionError> {
     let now = app.clock().now();
-    let endpoint = format!("{}/oauth2/token", app.public_url);
-    let audiences = [&*app.public_url, &endpoint];
-    let checked = check_claims(
-        &assertion.claims,
-        &client.client_id,
-        &audiences,
-        now.seconds(),
-    )?;
+    let checked = check_claims(&assertion.claims, &client.client_id, now.seconds())?;
+    let rule = AudienceRule::of(client, &app.config.get().token);
+    let named = rule
+        .accept(assertion.claims.get("aud"), &app.public_url)
+        .ok_or(AssertionError::Invalid(Reason::AssertionAudience))?;
+    if assertion.alg() == SigAlg::RS256 && !client.demands().allows_rs256 {
+        return Err(AssertionError::Invalid(Reason::AssertionAlgorithm));
+    }
     if !is_signed_by(app, client, assertion, lookup).await? {
         return Err(AssertionError::Invalid(Reason::AssertionSignature));
     }
-    claim_jti(app, client, &checked, now).await
+    claim_jti(app, client, &checked, now).await?;
+    audience::warn_of_endpoint(named, &client.client_id, now);
+    Ok(())
 }
 
 /// What the last step needs of an assertion whose claims are right.
@@ -137,20 +143,16 @@ struct CheckedClaims<'a> {
     made_at: i64,
 }
 
-/// RFC 7523 §3, with the bounds of CA-8 and the one audience of CA-9.
+/// RFC 7523 §3, with the bounds of CA-8. The audience is checked by [`AudienceRule`].
 fn check_claims<'a>(
     claims: &'a Claims,
     client_id: &str,
-    audiences: &[&str],
     now: i64,
 ) -> Result<CheckedClaims<'a>, AssertionError> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let invalid = |reason| Err(AssertionError::Invalid(reason));
     if text("iss") != Some(client_id) || text("sub") != Some(client_id) {
         return invalid(Reason::AssertionIssuer);
-    }
-    if !text("aud").is_some_and(|audience| audiences.contains(&audience)) {
-        return invalid(Reason::AssertionAudience);
     }
     let Some(exp) = numeric_date(claims, "exp")? else {
         return invalid(Reason::AssertionWithoutExpiry);

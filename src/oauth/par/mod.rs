@@ -68,7 +68,8 @@ async fn accept(
     params.check_all(&CREDENTIALS)?;
     let config = app.config.get();
     let authenticated = authenticate_client(app, &config, request, &params, caller).await?;
-    let proof = dpop::read(app, &config, request, PROOF_TARGET)?;
+    let client = authenticated.client;
+    let proof = dpop::read_of_client(app, &config, request, PROOF_TARGET, client)?;
     let request = TokenRequest {
         proof: proof.as_ref(),
         ..authenticated

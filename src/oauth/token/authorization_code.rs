@@ -31,9 +31,6 @@ use crate::{
     ticket::{Claim, Payer, TicketKind},
 };
 
-/// A replay this soon after the first use is a race and no theft (TK-6, ST-03).
-const RACE: Duration = Duration::from_secs(10);
-
 /// A code that this request has claimed.
 struct ClaimedCode {
     code: AuthorizationCode,
@@ -207,8 +204,8 @@ fn check_code(
     Ok(audience)
 }
 
-/// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
-/// the request is right in all else: then someone has stolen it.
+/// RFC 6749 §4.1.2, TK-6, FS-4: revokes what a code gave if it was claimed longer ago than a race lasts
+/// and the request is right in all else: then someone has stolen it.
 async fn revoke_if_replayed(
     request: &TokenRequest<'_>,
     tombstone: &[u8],
@@ -219,7 +216,8 @@ async fn revoke_if_replayed(
     };
     check_binding(request, &spent.binding)?;
     request.check_key_of_code(spent.binding.dpop_jkt.as_deref())?;
-    if app.clock().now().since(spent.claimed_at) > RACE {
+    let race = request.client.demands().code_race;
+    if app.clock().now().since(spent.claimed_at) >= race {
         // A request that was captured whole ends nothing: its proof was shown before (PP-12).
         let payer = Payer::Network(request.caller.ip);
         request.claim_proof(payer).await?;

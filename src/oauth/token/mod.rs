@@ -9,6 +9,7 @@ pub(crate) mod client_credentials;
 mod code_check;
 pub(crate) mod code_secret;
 pub(crate) mod code_store;
+mod kept;
 pub(crate) mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
@@ -75,7 +76,8 @@ async fn grant_tokens(
     app.keys.until_complete().await;
     let config = app.config.get();
     let authenticated = authenticate_client(app, &config, request, &params, caller).await?;
-    let proof = dpop::read(app, &config, request, PROOF_TARGET)?;
+    let client = authenticated.client;
+    let proof = dpop::read_of_client(app, &config, request, PROOF_TARGET, client)?;
     let request = TokenRequest {
         proof: proof.as_ref(),
         ..authenticated

@@ -1,5 +1,5 @@
 //! The refresh token grant (RFC 6749 §6). Each use rotates the token, by the rules in
-//! [`crate::oauth::refresh_token`].
+//! [`crate::oauth::refresh_token`], unless the profile of the client keeps it (`kept`).
 //!
 //! The grant's row is locked first, so that of a hundred concurrent uses one rotates and the others
 //! repeat its result. A proof of possession is claimed before that, since the ticket store is not
@@ -21,6 +21,7 @@ use crate::{
         reason::Reason,
         refresh_token::{FamilyPosition, RefreshToken},
         resource, scope,
+        token::kept,
     },
     session,
     ticket::Payer,
@@ -74,11 +75,7 @@ pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse,
     let holder = ensure_refresh_is_authorized(&tx, &stored, request).await?;
     let scope = scope::narrow(&grant.scope, requested_scope)?;
     let audience = choose_audience(request, grant, requested_scope)?;
-    let next = if is_current {
-        rotate(&tx, grant, request).await?
-    } else {
-        repeat(&tx, grant, request).await?
-    };
+    let next = next_token(&tx, grant, request, token, is_current).await?;
     let subject = TokenSubject {
         grant,
         user: &holder.user,
@@ -192,6 +189,25 @@ fn choose_audience(
     }
     request.check_proof_for(&audience)?;
     Ok(audience)
+}
+
+/// Returns the refresh token of the response: the successor of `token`, or `token` itself where the
+/// profile of the client keeps it.
+async fn next_token(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+    token: RefreshToken,
+    is_current: bool,
+) -> Result<RefreshToken, EndpointError> {
+    if !is_current {
+        return repeat(tx, grant, request).await;
+    }
+    if request.client.demands().keeps_refresh_token {
+        kept::keep(tx, grant, request).await?;
+        return Ok(token);
+    }
+    Ok(rotate(tx, grant, request).await?)
 }
 
 async fn rotate(

@@ -51,8 +51,14 @@ impl Prover {
     #[must_use]
     pub fn proof(&self, claims: &Value) -> String {
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk() });
+        self.sign(&header, claims)
+    }
+
+    /// A token with this header and these claims.
+    #[must_use]
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(&header), encode(claims));
+        let message = format!("{}.{}", encode(header), encode(claims));
         let signature = self.pair.sign(&self.random, message.as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(signature.expect("a signature"));
         format!("{message}.{signature}")

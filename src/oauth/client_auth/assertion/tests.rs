@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::{Budget, ClientAuth, ClientBlock, Token},
+    config::{AssertionAudience, Budget, ClientAuth, ClientBlock, Profile, Token},
+    key::test_keys::ProofKey,
     oauth::test_app::{CREDENTIALS, ISSUER, SECRET, TestApp, TestResponse},
     secret::{MasterKeys, public_id},
     ticket::{Space, Tickets},
@@ -254,7 +255,7 @@ async fn ca_8_ca_9_each_claim_is_checked() {
     for (name, value, is_right) in [
         ("aud", json!(ISSUER), true),
         ("aud", json!(format!("{ISSUER}/oauth2/token")), true),
-        ("aud", json!([ISSUER]), false),
+        ("aud", json!([ISSUER]), true),
         ("aud", json!([ISSUER, "https://other.example"]), false),
         ("aud", json!(format!("{ISSUER}/")), false),
         ("aud", json!(format!("{ISSUER}/oauth2/revoke")), false),
@@ -319,6 +320,74 @@ async fn pu_1_an_assertion_authenticates_a_push_for_the_issuer_and_not_for_the_e
         // Each assertion counts once, at whatever endpoint.
         let again = post(&test_app, "/oauth2/par", &assertion, &request).await;
         assert_eq!(again.error(), INVALID_CLIENT, "{audience}");
+    }
+}
+
+#[tokio::test]
+async fn ot_1_only_the_issuer_counts_where_an_operator_says_so() {
+    let key = ClientKey::generate();
+    let test_app = start(&key).await;
+    let accepted = async |audience: Value| {
+        let assertion = key.sign(&with(claims(&test_app), "aud", audience));
+        request_token(&test_app, &assertion).await.status == 200
+    };
+    let endpoint = json!(format!("{ISSUER}/oauth2/token"));
+    let (any, issuer) = (AssertionAudience::Any, AssertionAudience::Issuer);
+    for (default, own, takes_endpoint) in [
+        (any, None, true),
+        (issuer, None, false),
+        (issuer, Some(any), true),
+        (any, Some(issuer), false),
+    ] {
+        test_app.reconfigure(|config| config.token.assertion_audience = default);
+        test_app.configure(SIGNER, |client| client.assertion_audience = own);
+        assert!(accepted(json!(ISSUER)).await && accepted(json!([ISSUER])).await);
+        let found = accepted(endpoint.clone()).await;
+        assert_eq!(found, takes_endpoint, "{default:?} {own:?}");
+    }
+}
+
+#[tokio::test]
+async fn fs_1_an_assertion_of_the_profile_is_for_the_issuer_and_never_rs256() {
+    let test_app = start(&ClientKey::generate()).await;
+    let [ps256, rs256] = ProofKey::ps256_and_rs256();
+    for (key, is_right) in [
+        (ProofKey::es256(), true),
+        (ProofKey::ed25519(), true),
+        (ps256, true),
+        (rs256, false),
+    ] {
+        let jwks = Jwks::try_from(json!({ "keys": [key.jwk] })).unwrap();
+        test_app.configure(SIGNER, |client| client.jwks = Some(jwks));
+        let accepted = async |profile: Profile, audience: Value| {
+            test_app.configure(SIGNER, |client| client.profile = profile);
+            let claims = with(claims(&test_app), "aud", audience);
+            let header = json!({ "alg": key.alg }).to_string();
+            let assertion = key.sign(&header, &claims.to_string());
+            request_token(&test_app, &assertion).await.status == 200
+        };
+        let found = accepted(Profile::Fapi2, json!(ISSUER)).await;
+        assert_eq!(found, is_right, "{}", key.alg);
+        let standard = accepted(Profile::Standard, json!(ISSUER)).await;
+        assert!(standard, "{}", key.alg);
+        assert!(!accepted(Profile::Fapi2, json!([ISSUER])).await);
+        let endpoint = json!(format!("{ISSUER}/oauth2/token"));
+        assert!(!accepted(Profile::Fapi2, endpoint).await);
+    }
+}
+
+/// CA-4, CA-6: the form may name the client, too.
+#[tokio::test]
+async fn ca_8_an_assertion_without_a_subject_is_a_wrong_one() {
+    let key = ClientKey::generate();
+    let test_app = start(&key).await;
+    for sub in [Value::Null, json!(""), json!(7)] {
+        let assertion = key.sign(&with(claims(&test_app), "sub", sub));
+        for more in [&[][..], &[("client_id", SIGNER)]] {
+            let form = [&CREDENTIALS[..], more].concat();
+            let refused = post(&test_app, "/oauth2/token", &assertion, &form).await;
+            assert_eq!(refused.error(), INVALID_CLIENT, "{more:?}");
+        }
     }
 }
 
