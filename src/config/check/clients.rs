@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::values::{is_display_text, is_scope};
+use super::{
+    back_channel,
+    values::{is_display_text, is_scope},
+};
 use crate::{
     config::{
         client::{Client, ClientAuth, GrantType, RefreshTokens},
@@ -38,6 +41,7 @@ pub(super) fn check(clients: &[Client], token: &Token, public_url: &str, finding
         check_claims(client, section);
         check_secrets(client, section);
         check_keys(client, section);
+        back_channel::check(client, section);
         check_privileges(client, section);
         token_lifetimes::check_client(client, token, section);
     }
