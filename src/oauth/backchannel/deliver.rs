@@ -136,7 +136,7 @@ impl Worker {
 
     /// Drops what waited too long at clients that are down.
     async fn drop_overdue(&self) -> Result<(), InfraError> {
-        for (client_id, _) in self.clients.iter().filter(|(_, state)| state.is_down()) {
+        for client_id in self.clients_that(ClientState::is_down) {
             let dropped = queue::drop_overdue(&self.app.db, client_id).await?;
             for _ in 0..dropped {
                 metrics::logout_delivery(client_id, "dropped");
@@ -152,9 +152,7 @@ impl Worker {
             return Ok(Vec::new());
         }
         let now = self.app.clock().now();
-        let is_full = |state: &ClientState| state.places(now) == 0;
-        let full = self.clients.iter().filter(|(_, state)| is_full(state));
-        let full: Vec<&str> = full.map(|(client_id, _)| client_id.as_str()).collect();
+        let full = self.clients_that(|state| state.places(now) == 0);
         let of_each = i64::try_from(MAX_OF_CLIENT).unwrap_or(1);
         let due = queue::list_due(&self.app.db, of_each, &full).await?;
         let places = |client_id: &str| {
@@ -162,6 +160,11 @@ impl Worker {
             state.map_or(MAX_OF_CLIENT, |state| state.places(now))
         };
         Ok(choose(due, free, places))
+    }
+
+    fn clients_that(&self, is_chosen: impl Fn(&ClientState) -> bool) -> Vec<&str> {
+        let chosen = self.clients.iter().filter(|(_, state)| is_chosen(state));
+        chosen.map(|(client_id, _)| client_id.as_str()).collect()
     }
 
     fn start(&mut self, row: Row) {

@@ -42,6 +42,9 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// How many ended sessions one unit of work claims.
 const SESSIONS: u64 = 200;
 
+/// How many units of work one look makes of ended sessions.
+const MAX_BATCHES: usize = 10;
+
 /// How many due rows one look reads.
 const MAX_DUE: i64 = 256;
 
@@ -80,10 +83,14 @@ pub(super) enum Disposition {
     RetryAt(Time),
 }
 
-/// Claims all sessions that ended, and queues a row for each of their clients that is to be notified. A
-/// unit of work does both, so that no order is lost (LO-7).
+/// Claims sessions that ended, and queues a row for each of their clients that is to be notified. A unit
+/// of work does both, so that no order is lost (LO-7). Of very many some are left for the next look, so
+/// that deliveries begin.
 pub(super) async fn enqueue_ended(app: &App) -> Result<(), InfraError> {
-    while session::has_ended(app.db.read(), app.clock().now()).await? {
+    for _ in 0..MAX_BATCHES {
+        if !session::has_ended(app.db.read(), app.clock().now()).await? {
+            break;
+        }
         let tx = app.db.begin().await?;
         let claimed = enqueue_batch(app, &tx).await?;
         tx.commit().await?;
@@ -100,12 +107,12 @@ async fn enqueue_batch(app: &App, tx: &Tx) -> Result<usize, InfraError> {
     let sessions: Vec<Uuid> = ended.iter().map(|session| session.id).collect();
     let users: Vec<Uuid> = ended.iter().map(|session| session.user_id).collect();
     let clients = grant_store::list_clients_of_sessions(tx, &sessions).await?;
+    let subs = user::public_ids(tx.conn(), &users).await?;
     let config = app.config.get();
     let is_notified = |client_id: &str| {
         client::find(&config, client_id)
             .is_some_and(|client| !client.backchannel_logout_uri.is_empty())
     };
-    let subs = user::public_ids(tx.conn(), &users).await?;
     let sub_of = |session: Uuid| {
         let ended = ended.iter().find(|ended| ended.id == session)?;
         subs.get(&ended.user_id).copied()

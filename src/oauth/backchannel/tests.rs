@@ -181,6 +181,35 @@ fn lo_1_the_address_for_logout_tokens_is_https_or_on_this_machine_without_a_frag
     assert_eq!(problems(unused), ["private_hosts"]);
 }
 
+/// LO-3: the hosts that a client names, and no others, and never over plain http.
+#[test]
+fn lo_3_a_client_opens_exactly_the_hosts_that_it_names() {
+    let definition = json!({
+        "client_id": "a",
+        "name": "A",
+        "audience": "https://api.example",
+        "private_hosts": ["10.0.0.7"],
+    });
+    let client = serde_json::from_value(definition).unwrap();
+    let is_open = |uri: &str| client::fetch_scope(&client, uri).check_url(uri).is_ok();
+    for open in [
+        "https://10.0.0.7/out",
+        "https://app.example/out",
+        "http://127.0.0.1:9/out",
+    ] {
+        assert!(is_open(open), "{open}");
+    }
+    for shut in [
+        "http://10.0.0.7/out",
+        "https://10.0.0.8/out",
+        "https://127.0.0.1/out",
+        "https://localhost/out",
+        "http://app.example/out",
+    ] {
+        assert!(!is_open(shut), "{shut}");
+    }
+}
+
 /// A service whose user is signed in at the client `web` and whose session has just ended.
 async fn ended(uri: &str) -> TestApp {
     let test_app = TestApp::new().await;
