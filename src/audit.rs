@@ -88,6 +88,8 @@ pub enum Kind {
     ClientSecretRotated,
     ClientDisabled,
     ClientEnabled,
+    /// A client was not notified of the end of a session: the last attempt failed.
+    LogoutDropped,
 }
 
 impl Kind {
@@ -125,6 +127,7 @@ impl Kind {
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientDisabled => "client.disabled",
             Self::ClientEnabled => "client.enabled",
+            Self::LogoutDropped => "logout.dropped",
         }
     }
 }

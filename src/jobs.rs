@@ -1,5 +1,5 @@
-//! The jobs of a process: sending email, cleaning up, following the signing keys and the clients of the
-//! database, refreshing providers' documents, gathering gauges.
+//! The jobs of a process: sending email, delivering logout tokens, cleaning up, following the signing
+//! keys and the clients of the database, refreshing providers' documents, gathering gauges.
 //!
 //! Every job may run on several instances at once. A job that fails is logged and tried again.
 
@@ -20,7 +20,7 @@ use crate::{
         outbox::{self, CeilingSettings, Worker},
         transport::Transport,
     },
-    oauth::grant_store,
+    oauth::{backchannel, grant_store},
     session,
     telemetry::metrics,
     user,
@@ -84,6 +84,8 @@ impl Jobs {
             drain: Duration::from_secs(config.server.drain_seconds),
         };
         running.spawn(worker.run(wait(stopped.clone())));
+        let logouts = backchannel::Worker::new(app.clone());
+        running.spawn(logouts.run(wait(stopped.clone())));
         running.spawn(clean_up(app.clone(), stopped.clone()));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
         running.spawn(every(
@@ -177,7 +179,7 @@ pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, InfraError> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
     let mut swept = Swept::Clean;
-    for table in 0..8_u8 {
+    for table in 0..9_u8 {
         loop {
             let tx = app.db.begin().await?;
             let deleted = sweep_one(&tx, table).await?;
@@ -205,6 +207,7 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, InfraError> {
         4 => grant_store::sweep(tx, BATCH).await,
         5 => audit::sweep(tx, BATCH).await,
         6 => user::identity::sweep(tx, BATCH).await,
+        7 => backchannel::sweep(tx, BATCH).await,
         _ => session::sweep(tx, BATCH).await,
     }
 }
@@ -252,6 +255,8 @@ async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) 
 async fn gather_gauges(app: App) -> Result<(), InfraError> {
     let (waiting, oldest) = outbox::backlog(&app.db).await?;
     metrics::outbox(waiting, oldest);
+    let (waiting, oldest) = backchannel::backlog(&app.db).await?;
+    metrics::logouts(waiting, oldest);
     for (alg, age) in app.keys.ages() {
         metrics::key_age(alg, age);
     }

@@ -16,6 +16,8 @@
     reason = "a test that cannot go on must stop at once and say where"
 )]
 
+#[path = "crash/logout.rs"]
+mod logout;
 #[allow(dead_code, reason = "shared with the request tests")]
 #[path = "it/service.rs"]
 mod service;

@@ -10,6 +10,7 @@ pub mod code_budget;
 pub mod consent;
 pub mod grant_family;
 pub mod known_device;
+pub mod logout_outbox;
 pub mod magic_link_flow;
 pub mod magic_link_token;
 pub mod mail_outbox;

@@ -38,6 +38,8 @@ pub struct Model {
     /// The absolute expiry.
     pub expires_at: Time,
     pub revoked_at: Option<Time>,
+    /// When the notifications of its clients were queued; `None` in a row that ended orders them (LO-7).
+    pub told_at: Option<Time>,
 }
 
 /// The tables have no relations: modules join by value.

@@ -21,6 +21,7 @@ mod m20261130_000011_device_owner;
 mod m20261130_000012_turns;
 mod m20261130_000013_repeated_code;
 mod m20261201_000014_bound_grants;
+mod m20261201_000015_logout;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000012_turns::Migration),
             Box::new(m20261130_000013_repeated_code::Migration),
             Box::new(m20261201_000014_bound_grants::Migration),
+            Box::new(m20261201_000015_logout::Migration),
         ]
     }
 }

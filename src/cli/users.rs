@@ -302,6 +302,7 @@ pub(super) mod tests {
             last_seen_at: now,
             expires_at: Time(now.0 + 1_000_000),
             revoked_at: None,
+            told_at: None,
         };
         session
             .clone()

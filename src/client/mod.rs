@@ -15,7 +15,10 @@ use std::collections::BTreeSet;
 
 pub use redirect::VerifiedRedirect;
 
-use crate::config::{Client, ClientAuth, Reloadable};
+use crate::{
+    config::{Client, ClientAuth, Reloadable},
+    web::fetch::FetchScope,
+};
 
 /// Returns the client with this identifier.
 #[must_use]
@@ -25,6 +28,18 @@ pub fn find<'a>(config: &'a Reloadable, id: &str) -> Option<&'a Client> {
         .iter()
         .find(|client| client.client_id == id)
         .or_else(|| config.stored.get(id))
+}
+
+/// Returns which addresses a request to an address of this client may reach: public ones over https,
+/// and what its settings allow beside them. Plain http is for this machine, where exactly that is
+/// configured.
+#[must_use]
+pub fn fetch_scope(client: &Client, uri: &str) -> FetchScope {
+    FetchScope {
+        private_hosts: client.private_hosts.clone(),
+        ca_file: client.ca_file.clone(),
+        loopback_http: uri.starts_with("http://"),
+    }
 }
 
 /// Returns whether a browser origin may call the API for any client (CORS).

@@ -4,6 +4,7 @@
 //! Every check runs, so that one run reports all problems. What works but deserves a look is a
 //! warning.
 
+mod back_channel;
 mod clients;
 mod limits;
 mod mail;

@@ -1,5 +1,7 @@
 //! `[[clients]]`: the applications that may request sign-ins and tokens.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -135,6 +137,19 @@ pub struct Client {
     /// The audience of its assertions. None: as `token.assertion_audience` says.
     #[serde(default)]
     pub assertion_audience: Option<AssertionAudience>,
+    /// Where logout tokens are posted (Back-Channel Logout 1.0 §2.2); none if empty.
+    #[serde(default)]
+    pub backchannel_logout_uri: String,
+    /// Whether the client needs `sid` in logout tokens. They always have it, so nothing depends on it.
+    #[serde(default)]
+    pub backchannel_logout_session_required: bool,
+    /// Exactly these hosts of `jwks_uri` and `backchannel_logout_uri` may be at addresses that are not
+    /// public.
+    #[serde(default)]
+    pub private_hosts: Vec<String>,
+    /// A PEM file with further root certificates for these addresses.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
     /// Whether PKCE is required. Only a confidential client may switch it off (RFC 9700 §2.1.1).

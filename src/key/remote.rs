@@ -92,7 +92,7 @@ impl Slot {
 }
 
 impl ClientKeys {
-    /// Returns the keys at `uri`: the cached ones if `suffices` accepts them, else those that are
+    /// Returns the keys at `uri`, which is fetched within `scope`: the cached ones if `suffices` accepts them, else those that are
     /// there now, if they may be fetched again already.
     ///
     /// # Errors
@@ -100,6 +100,7 @@ impl ClientKeys {
     pub async fn get(
         &self,
         uri: &str,
+        scope: FetchScope,
         suffices: impl Fn(&Jwks) -> bool,
         now: Time,
     ) -> Result<Arc<Jwks>, KeysUnavailable> {
@@ -114,7 +115,7 @@ impl ClientKeys {
         let _place = slot.waiting.try_acquire().map_err(|_| busy)?;
         // A task of its own: a caller that disconnects must not cancel the fetch, or there would be
         // no keys for a minute.
-        let fetching = tokio::spawn(refresh(Arc::clone(&slot), uri.to_owned(), now));
+        let fetching = tokio::spawn(refresh(Arc::clone(&slot), uri.to_owned(), scope, now));
         if let Err(error) = fetching.await {
             tracing::error!(cause = %error, "fetching the keys of a client failed");
         }
@@ -131,13 +132,13 @@ impl ClientKeys {
 }
 
 /// Fetches a document, unless it was fetched just now.
-async fn refresh(slot: Arc<Slot>, uri: String, now: Time) {
+async fn refresh(slot: Arc<Slot>, uri: String, scope: FetchScope, now: Time) {
     let mut fetched_at = slot.fetched_at.lock().await;
     if fetched_at.is_some_and(|at| now.since(at) < MIN_FETCH_INTERVAL) {
         return;
     }
     *fetched_at = Some(now);
-    if let Some(keys) = fetch(&uri).await {
+    if let Some(keys) = fetch(&uri, scope).await {
         slot.cached.store(Some(Arc::new(FetchedKeys {
             keys: Arc::new(keys),
             fetched_at: now,
@@ -145,13 +146,7 @@ async fn refresh(slot: Arc<Slot>, uri: String, now: Time) {
     }
 }
 
-/// Fetches from public addresses alone, and by plain http from this machine where the operator
-/// configured exactly that.
-async fn fetch(uri: &str) -> Option<Jwks> {
-    let scope = FetchScope {
-        loopback_http: uri.starts_with("http://"),
-        ..FetchScope::default()
-    };
+async fn fetch(uri: &str, scope: FetchScope) -> Option<Jwks> {
     let response = match Fetcher::new(scope) {
         Ok(fetcher) => fetcher
             .send(FetchRequest::get(uri))
@@ -185,6 +180,14 @@ mod tests {
         web::fetch::test_server::{TestServer, raw_response},
     };
 
+    /// The scope of a client without settings of its own.
+    fn scope(uri: &str) -> FetchScope {
+        FetchScope {
+            loopback_http: uri.starts_with("http://"),
+            ..FetchScope::default()
+        }
+    }
+
     #[tokio::test]
     async fn ca_10_a_caller_that_disconnects_does_not_cancel_the_fetch() {
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
@@ -192,10 +195,11 @@ mod tests {
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let (keys, uri) = (ClientKeys::default(), format!("{}/jwks", server.base));
         let now = Clock::default().now();
-        let disconnected = timeout(Duration::ZERO, keys.get(&uri, |_| true, now)).await;
+        let disconnected =
+            timeout(Duration::ZERO, keys.get(&uri, scope(&uri), |_| true, now)).await;
         assert!(disconnected.is_err());
         assert!(
-            keys.get(&uri, |_| true, now).await.is_ok(),
+            keys.get(&uri, scope(&uri), |_| true, now).await.is_ok(),
             "the next caller gets it"
         );
     }
@@ -207,7 +211,10 @@ mod tests {
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
-        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.is_ok();
+        let has_keys = async |uri: String| {
+            let found = keys.get(&uri, scope(&uri), |_| true, now).await;
+            found.is_ok()
+        };
         for host in [
             "127.0.0.1",
             "localhost",
@@ -236,7 +243,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/jwks", listener.local_addr().unwrap());
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
-        let ask = || Box::pin(keys.get(&uri, |_| true, now));
+        let ask = || Box::pin(keys.get(&uri, scope(&uri), |_| true, now));
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| ask()).collect();
         for one in &mut waiting {
             assert!(one.now_or_never().is_none());

@@ -83,6 +83,9 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "end_session_endpoint": format!("{issuer}/oauth2/logout"),
+        // Back-Channel Logout 1.0 §2.1.
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         // RFC 9126 §5.
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
         "require_pushed_authorization_requests": false,

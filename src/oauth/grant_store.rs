@@ -6,7 +6,7 @@
 
 mod stored;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use entity::{Time, grant_family as row};
 use sea_orm::{
@@ -325,10 +325,43 @@ pub(crate) async fn list_live(
     Ok(grants)
 }
 
-/// Deletes at most `most` grants whose retention is over and returns how many.
+/// Returns the clients that have or had a grant with `openid` of these sessions, each with its session
+/// (LO-4).
+pub(crate) async fn list_clients_of_sessions(
+    tx: &Tx,
+    sessions: &[Uuid],
+) -> Result<BTreeSet<(Uuid, String)>, InfraError> {
+    let mut clients = BTreeSet::new();
+    for part in sessions.chunks(500) {
+        let grants = row::Entity::find()
+            .select_only()
+            .columns([
+                row::Column::SessionId,
+                row::Column::ClientId,
+                row::Column::Scope,
+            ])
+            .distinct()
+            .filter(row::Column::SessionId.is_in(part.iter().copied()))
+            .into_tuple::<(Uuid, String, String)>()
+            .all(tx.conn())
+            .await?;
+        let signed_in = grants
+            .into_iter()
+            .filter(|(_, _, granted)| scope::has(granted, "openid"));
+        clients.extend(signed_in.map(|(session, client, _)| (session, client)));
+    }
+    Ok(clients)
+}
+
+/// Deletes at most `most` grants whose retention is over and returns how many. A grant stays while its
+/// session lives, whose end its client is notified of (LO-4).
 pub(crate) async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
+    use sea_orm::ExprTrait as _;
+
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
-    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most)
+    let is_needed = session::still_needs_grants(row::Column::SessionId.as_column_ref(), tx.now);
+    let expired = row::Column::GcDay.lte(today).and(is_needed.not());
+    tx.delete_some::<row::Entity>(row::Column::Id, expired, most)
         .await
 }
 

@@ -1,12 +1,13 @@
 //! The OpenID Provider: authorization requests, tokens, userinfo, sign-out at a client's request,
 //! and metadata (RFC 6749, RFC 7636, RFC 9068, OpenID Connect Core).
 //!
-//! Owns `grant_families` and `consents`. The module knows no sign-in method: it sends the user to
+//! Owns `grant_families`, `consents` and `logout_outbox`. The module knows no sign-in method: it sends the user to
 //! `/login` with a pending request and continues when the browser returns with a session. Rules and
 //! grants return values or errors; only endpoint functions make responses.
 
 pub(crate) mod access_token;
 pub(crate) mod authorize;
+pub mod backchannel;
 pub(crate) mod bearer;
 pub(crate) mod claims_request;
 pub(crate) mod client_auth;

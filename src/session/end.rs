@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use entity::session;
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, LockType, SimpleExpr},
 };
 use uuid::Uuid;
@@ -41,10 +41,14 @@ pub async fn end_from_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Inf
         .await?)
 }
 
-/// Deletes at most `max` sessions that expired 30 days ago. Returns how many.
+/// Deletes at most `max` sessions that expired 30 days ago. Returns how many. One that ended stays until
+/// the notifications of its clients are queued (LO-7).
 pub async fn sweep(tx: &Tx, max: u64) -> Result<u64, InfraError> {
     let expired = session::Column::ExpiresAt.lt(tx.now - RETENTION);
-    tx.delete_some::<session::Entity>(session::Column::Id, expired, max)
+    let is_settled = session::Column::RevokedAt
+        .is_null()
+        .or(session::Column::ToldAt.is_not_null());
+    tx.delete_some::<session::Entity>(session::Column::Id, expired.and(is_settled), max)
         .await
 }
 

@@ -5,10 +5,12 @@
 //! as another user, or out, ends the row; a double click gives the same row a fresh secret (ST-04).
 
 mod end;
+mod ended;
 mod find;
 mod start;
 
 pub use end::{end, end_all, end_from_identity, sweep};
+pub use ended::{EndedSession, claim_ended, has_ended, still_needs_grants};
 pub use entity::session::Model as Session;
 pub use find::{
     CurrentSession, find_by_cookie, find_live, id_is, idle_end, if_live, join, list_live,

@@ -113,6 +113,7 @@ pub async fn start(
         last_seen_at: tx.now,
         expires_at: tx.now + Duration::from_secs(limits.absolute_seconds),
         revoked_at: None,
+        told_at: None,
     };
     end_surplus(tx, new.user.id, limits.max_per_user).await?;
     let insert = session::Entity::insert(session::ActiveModel::from(row.clone()));

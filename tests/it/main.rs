@@ -20,6 +20,7 @@
 mod test_app;
 
 mod allocations;
+mod backchannel;
 mod base_path;
 mod cli;
 mod client;

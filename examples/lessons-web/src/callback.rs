@@ -110,7 +110,7 @@ async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str),
     let proof = id_token::verify(&app.issuer, &app.keys, tokens.id_token(), &expected).await;
     let proof = proof.map_err(SignInError::IdToken)?;
     check_person(&login, &proof)?;
-    Ok((Session::begin(proof.sub, tokens), login.back))
+    Ok((Session::begin(proof, tokens), login.back))
 }
 
 /// Claims the sign-in that the response belongs to: once, and only by the browser that began it (RFC 6749 §10.12).

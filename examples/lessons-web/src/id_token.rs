@@ -53,6 +53,8 @@ pub(crate) struct Proof {
     pub(crate) sub: String,
     /// When the user last signed in, in seconds since 1970.
     pub(crate) auth_time: Option<i64>,
+    /// The session at Entree, by which logout tokens name it.
+    pub(crate) sid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,13 +64,25 @@ struct IdToken {
     aud: Audience,
     nonce: Option<String>,
     auth_time: Option<i64>,
+    sid: Option<String>,
 }
 
+/// Who a token is for.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(crate) enum Audience {
     One(String),
     List(Vec<String>),
+}
+
+impl Audience {
+    /// Whether the token is for this client alone.
+    pub(crate) fn is_only(&self, client_id: &str) -> bool {
+        match self {
+            Self::One(one) => one == client_id,
+            Self::List(list) => matches!(list.as_slice(), [one] if one == client_id),
+        }
+    }
 }
 
 /// Verifies an ID token and returns whose it is.
@@ -117,11 +131,7 @@ fn check(
     if claims.iss != issuer {
         return Err(IdTokenError::Issuer);
     }
-    let ours = match &claims.aud {
-        Audience::One(one) => one == expected.client_id,
-        Audience::List(list) => matches!(list.as_slice(), [one] if one == expected.client_id),
-    };
-    if !ours {
+    if !claims.aud.is_only(expected.client_id) {
         return Err(IdTokenError::Audience);
     }
     if claims.nonce.as_deref() != expected.nonce {
@@ -130,6 +140,7 @@ fn check(
     Ok(Proof {
         sub: claims.sub,
         auth_time: claims.auth_time,
+        sid: claims.sid,
     })
 }
 
@@ -167,6 +178,7 @@ mod tests {
             Ok(Proof {
                 sub: "me".to_owned(),
                 auth_time,
+                sid: None,
             })
         };
         assert_eq!(verify_with("JWT", "nonce", json!("n")), me(None));

@@ -8,6 +8,7 @@ mod begin;
 mod callback;
 mod challenge;
 mod id_token;
+mod logout;
 mod page;
 mod school;
 mod session;
@@ -74,6 +75,8 @@ struct App {
     http: reqwest::Client,
     logins: Store<Login>,
     sessions: Store<Session>,
+    /// The `jti` of logout tokens that were taken.
+    logout_ids: Store<()>,
 }
 
 #[tokio::main]
@@ -112,6 +115,7 @@ impl App {
                 .build()?,
             logins: Store::default(),
             sessions: Store::default(),
+            logout_ids: Store::default(),
         })
     }
 
@@ -164,6 +168,7 @@ fn routes(app: Arc<App>) -> impl Endpoint {
         .at("/callback", get(callback::callback))
         .at("/logout", post(sign_out::here))
         .at("/logout/everywhere", post(sign_out::everywhere))
+        .at("/backchannel-logout", post(logout::receive))
         .at("/signed-out", get(sign_out::done))
         .at("/style.css", get(page::style))
         .at("/healthz", get(health))

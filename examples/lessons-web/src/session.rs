@@ -17,7 +17,10 @@ use poem::http::StatusCode;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::{App, id_token};
+use crate::{
+    App,
+    id_token::{self, Proof},
+};
 
 /// A token response (RFC 6749 §5.1).
 #[derive(Deserialize)]
@@ -51,6 +54,8 @@ struct Tokens {
 pub(crate) struct Session {
     /// The user.
     pub(crate) sub: String,
+    /// The session at Entree from which this one began.
+    pub(crate) sid: Option<String>,
     tokens: Arc<Mutex<Tokens>>,
 }
 
@@ -67,7 +72,7 @@ pub(crate) enum SessionError {
 
 impl Session {
     /// Starts a session with the tokens of a code exchange.
-    pub(crate) fn begin(sub: String, answer: TokenResponse) -> Self {
+    pub(crate) fn begin(proof: Proof, answer: TokenResponse) -> Self {
         let id = answer.id_token.unwrap_or_default();
         let tokens = Tokens {
             access: answer.access_token,
@@ -76,7 +81,8 @@ impl Session {
             until: until(answer.expires_in),
         };
         Self {
-            sub,
+            sub: proof.sub,
+            sid: proof.sid,
             tokens: Arc::new(Mutex::new(tokens)),
         }
     }

@@ -56,6 +56,29 @@ impl<T: Clone> Store<T> {
         room
     }
 
+    /// Stores a value for so long, unless there is one already. Returns `false` if there is, or no space.
+    pub(crate) fn put_new(&self, key: String, value: T, life: Duration) -> bool {
+        let now = Instant::now();
+        let mut entries = self.entries();
+        if entries.len() >= MOST {
+            entries.retain(|_, (until, _)| now < *until);
+        }
+        let is_known = entries.get(&key).is_some_and(|(until, _)| now < *until);
+        if is_known || entries.len() >= MOST {
+            return false;
+        }
+        entries.insert(key, (now + life, value));
+        true
+    }
+
+    /// Removes all values that match and returns how many.
+    pub(crate) fn remove_where(&self, matches: impl Fn(&T) -> bool) -> usize {
+        let mut entries = self.entries();
+        let before = entries.len();
+        entries.retain(|_, (_, value)| !matches(value));
+        before - entries.len()
+    }
+
     /// Returns a value that has not expired.
     pub(crate) fn get(&self, key: &str) -> Option<T> {
         self.entries()
@@ -97,6 +120,25 @@ mod tests {
         }
         assert!(!store.put("more".to_owned(), 0, Duration::from_secs(60)));
         assert_eq!(store.get("0"), Some(0));
+    }
+
+    #[test]
+    fn lo_11_a_name_is_new_once_and_a_full_store_takes_no_more() {
+        let store = Store::default();
+        let minute = Duration::from_secs(60);
+        assert!(store.put_new("a".to_owned(), 1, minute));
+        assert!(!store.put_new("a".to_owned(), 1, minute));
+        assert!(store.put_new("over".to_owned(), 2, Duration::ZERO));
+        assert!(
+            store.put_new("over".to_owned(), 2, minute),
+            "it had expired"
+        );
+        for number in 2..MOST {
+            assert!(store.put_new(number.to_string(), 3, minute));
+        }
+        assert!(!store.put_new("more".to_owned(), 3, minute));
+        assert_eq!(store.remove_where(|value| *value == 3), MOST - 2);
+        assert_eq!((store.get("a"), store.get("over")), (Some(1), Some(2)));
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn token(
     let generation = provider.generation.fetch_add(1, SEQ) + 1;
     let issuer = format!("http://{}", request.header("host").unwrap());
     let mut claims = json!({"iss":issuer,"sub":*provider.sub.lock().unwrap(),"aud":"lessons-web","exp":now+600,
-        "iat":now,"auth_time":provider.auth_time.load(SEQ)});
+        "iat":now,"auth_time":provider.auth_time.load(SEQ),"sid":"the-session"});
     if let Some(nonce) = nonce {
         claims["nonce"] = json!(nonce);
     }

@@ -196,3 +196,107 @@ async fn a_get_does_not_sign_out_and_forms_lead_to_us_and_the_provider_alone() {
         "{policy}"
     );
 }
+
+/// A logout token of the provider, with some claims of another value.
+fn logout_token(walk: &Walk, changes: &[(&str, serde_json::Value)]) -> String {
+    let now = lessons_api::now();
+    let mut claims = json!({
+        "iss": walk.app.issuer.url(), "aud": "lessons-web", "iat": now, "exp": now + 120,
+        "jti": store::secret(), "sub": "me", "sid": "the-session",
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    for (name, value) in changes {
+        claims[*name] = value.clone();
+    }
+    let header = Header::empty()
+        .with_key_id("one")
+        .with_token_type("logout+jwt");
+    Es256.token(&header, &Claims::new(claims), &key()).unwrap()
+}
+
+/// Posts a form as Entree does, without a cookie.
+async fn post_logout(walk: &Walk, kind: &str, form: &[(&str, &str)]) -> StatusCode {
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let request = Request::builder()
+        .method(poem::http::Method::POST)
+        .uri("/backchannel-logout".parse().unwrap())
+        .header("host", "web.test")
+        .header("content-type", kind)
+        .body(body);
+    let answer = routes(Arc::clone(&walk.app)).get_response(request).await;
+    let cached: Vec<_> = answer.headers().get_all("cache-control").iter().collect();
+    assert_eq!(cached, ["no-store"]);
+    assert!(answer.header("set-cookie").is_none());
+    answer.status()
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn lo_11_a_logout_token_ends_the_visits_of_its_session_once() {
+    let mut walk = Walk::signed_in().await;
+    let other = logout_token(&walk, &[("sid", json!("another"))]);
+    assert_eq!(
+        post_logout(&walk, FORM, &[("logout_token", &other)]).await,
+        StatusCode::OK,
+        "there is none here"
+    );
+    let stranger = logout_token(&walk, &[("sub", json!("another"))]);
+    assert_eq!(
+        post_logout(&walk, FORM, &[("logout_token", &stranger)]).await,
+        StatusCode::OK
+    );
+    assert!(walk.sees_lessons().await);
+    let token = logout_token(&walk, &[]);
+    assert_eq!(
+        post_logout(&walk, FORM, &[("logout_token", &token)]).await,
+        StatusCode::OK
+    );
+    assert!(!walk.sees_lessons().await);
+    assert_eq!(
+        post_logout(&walk, FORM, &[("logout_token", &token)]).await,
+        StatusCode::BAD_REQUEST,
+        "its jti counts once"
+    );
+    // The user signs in again, and the old token ends nothing.
+    let (code, state) = walk.begin().await;
+    walk.finish(&code, &state).await;
+    post_logout(&walk, FORM, &[("logout_token", &token)]).await;
+    assert!(walk.sees_lessons().await);
+}
+
+#[tokio::test]
+async fn lo_11_a_request_that_is_no_logout_request_is_400_and_ends_nothing() {
+    let mut walk = Walk::signed_in().await;
+    let token = logout_token(&walk, &[]);
+    let nonce = logout_token(&walk, &[("nonce", json!("n"))]);
+    let id = walk.cookies.last().unwrap().split_once('=').unwrap().1;
+    let id_token = walk.app.sessions.get(id).unwrap().id_token().await;
+    let long = "x".repeat(20_000);
+    for (kind, form) in [
+        (FORM, vec![]),
+        (FORM, vec![("token", token.as_str())]),
+        (
+            FORM,
+            vec![
+                ("logout_token", token.as_str()),
+                ("logout_token", token.as_str()),
+            ],
+        ),
+        (FORM, vec![("logout_token", "x")]),
+        (FORM, vec![("logout_token", long.as_str())]),
+        (FORM, vec![("logout_token", nonce.as_str())]),
+        (FORM, vec![("logout_token", id_token.as_str())]),
+        ("text/plain", vec![("logout_token", token.as_str())]),
+    ] {
+        let status = post_logout(&walk, kind, &form).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{kind} {form:?}");
+    }
+    assert!(walk.sees_lessons().await);
+    assert_eq!(
+        walk.get("/backchannel-logout").await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::{
-    profile,
+    back_channel, profile,
     values::{is_display_text, is_scope},
 };
 use crate::{
@@ -41,6 +41,7 @@ pub(super) fn check(clients: &[Client], token: &Token, public_url: &str, finding
         check_claims(client, section);
         check_secrets(client, section);
         check_keys(client, section);
+        back_channel::check(client, section);
         check_privileges(client, section);
         profile::check(client, section);
         token_lifetimes::check_client(client, token, section);

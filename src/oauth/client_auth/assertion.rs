@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::audience::{self, AudienceRule};
 use crate::{
     app::App,
+    client::fetch_scope,
     clock::Time,
     config::{
         Client,
@@ -205,7 +206,8 @@ async fn is_signed_by(
     let is_known =
         |keys: &Jwks| lookup == KeyLookup::Cached || assertion.names_key_in(keys) || is_by(keys);
     let now = app.clock().now();
-    let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await?;
+    let (uri, scope) = (&client.jwks_uri, fetch_scope(client, &client.jwks_uri));
+    let keys = app.client_keys.get(uri, scope, is_known, now).await?;
     Ok(is_by(&keys))
 }
 

@@ -43,6 +43,7 @@ pub(super) struct Instruments {
     pub(super) sign_in: SignIn,
     pub(super) mail: Mail,
     pub(super) upstream: Upstream,
+    pub(super) logout: Logout,
     pub(super) stores: Stores,
 }
 
@@ -76,6 +77,13 @@ pub(super) struct Upstream {
     pub(super) calls: Counter<u64>,
     pub(super) duration: Histogram<f64>,
     pub(super) stale: Gauge<f64>,
+}
+
+/// Logout tokens to clients.
+pub(super) struct Logout {
+    pub(super) deliveries: Counter<u64>,
+    pub(super) waiting: Gauge<u64>,
+    pub(super) oldest: Gauge<f64>,
 }
 
 /// The database and the ticket store.
@@ -161,6 +169,7 @@ impl Instruments {
             sign_in: SignIn::new(&make),
             mail: Mail::new(&make),
             upstream: Upstream::new(&make),
+            logout: Logout::new(&make),
             stores: Stores::new(&make),
             provider,
             registry,
@@ -255,6 +264,25 @@ impl Upstream {
             stale: make.seconds(
                 "entree_upstream_stale_seconds",
                 "For how long a provider's documents have been used past their lifetime.",
+            ),
+        }
+    }
+}
+
+impl Logout {
+    fn new(make: &Builder) -> Self {
+        Self {
+            deliveries: make.counter(
+                "entree_logout_deliveries",
+                "Attempts to deliver logout tokens, by client and outcome.",
+            ),
+            waiting: make.gauge(
+                "entree_logout_waiting",
+                "Logout tokens that wait to be delivered.",
+            ),
+            oldest: make.seconds(
+                "entree_logout_oldest_seconds",
+                "How long the oldest waiting logout token is overdue.",
             ),
         }
     }

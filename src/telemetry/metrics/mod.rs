@@ -21,7 +21,7 @@ use instruments::Instruments;
 pub(super) use instruments::resource;
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 38] = [
+pub const NAMES: [&str; 41] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -30,6 +30,9 @@ pub const NAMES: [&str; 38] = [
     "entree_http_request_duration_seconds",
     "entree_key_age_seconds",
     "entree_limit_refusals_total",
+    "entree_logout_deliveries_total",
+    "entree_logout_oldest_seconds",
+    "entree_logout_waiting",
     "entree_mail_ceiling",
     "entree_mail_domains_held_total",
     "entree_mail_held_total",
@@ -332,6 +335,24 @@ pub fn upstream_stale(provider: &str, stale: Duration) {
 pub fn outbox(waiting: u64, oldest: Duration) {
     instruments().mail.waiting.record(waiting, &[]);
     instruments().mail.oldest.record(oldest.as_secs_f64(), &[]);
+}
+
+/// Records an attempt to deliver a logout token: `delivered`, `failed`, `dropped` or `not_wanted`.
+pub fn logout_delivery(client: &str, outcome: &'static str) {
+    instruments().logout.deliveries.add(
+        1,
+        &[
+            KeyValue::new("client", client.to_owned()),
+            label("outcome", outcome),
+        ],
+    );
+}
+
+/// Records the number of logout tokens that wait, and how long the oldest is overdue.
+pub fn logouts(waiting: u64, oldest: Duration) {
+    let logout = &instruments().logout;
+    logout.waiting.record(waiting, &[]);
+    logout.oldest.record(oldest.as_secs_f64(), &[]);
 }
 
 /// Records the space that a pool of the ticket store takes, and the most of all pools together.

@@ -33,6 +33,8 @@ fn everything() {
     upstream("work", "keys", "ok", Duration::from_millis(9));
     upstream_stale("work", Duration::ZERO);
     outbox(2, Duration::from_secs(1));
+    logout_delivery("lessons-web", "delivered");
+    logouts(1, Duration::from_secs(1));
     pool("write", 3, 1, 16);
     key_age("ES256", Duration::from_secs(60));
 }

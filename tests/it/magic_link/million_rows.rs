@@ -99,8 +99,8 @@ async fn fill(db: &DatabaseConnection) {
     for _ in 0..SESSIONS / CHUNK {
         let sql = format!(
             "INSERT INTO sessions (id, user_id, secret_hash, browser_hash, auth_epoch, auth_time, acr, amr, device, \
-             remembered, created_at, last_seen_at, expires_at, revoked_at) {} SELECT {id}, {user}, {bytes}, {bytes}, 1, \
-             0, '', '', 'old', {}, 0, 0, {now} - 3600000, 1 FROM series",
+             remembered, created_at, last_seen_at, expires_at, revoked_at, told_at) {} SELECT {id}, {user}, {bytes}, {bytes}, 1, \
+             0, '', '', 'old', {}, 0, 0, {now} - 3600000, 1, 1 FROM series",
             series(CHUNK),
             if id == "randomblob(16)" { "0" } else { "false" },
         );

@@ -18,7 +18,7 @@ const METADATA: [&str; 2] = [
 ];
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, RFC 9207 §3 or
+/// Members that OpenID Connect Discovery §3, Back-Channel Logout 1.0 §2.1, RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, RFC 9207 §3 or
 /// the IANA registry know.
 const REGISTERED: &[&str] = &[
     "introspection_endpoint",
@@ -30,6 +30,8 @@ const REGISTERED: &[&str] = &[
     "revocation_endpoint",
     "revocation_endpoint_auth_methods_supported",
     "end_session_endpoint",
+    "backchannel_logout_supported",
+    "backchannel_logout_session_supported",
     "pushed_authorization_request_endpoint",
     "require_pushed_authorization_requests",
     "dpop_signing_alg_values_supported",

@@ -19,6 +19,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("consent", &["src/oauth/consent_store.rs"]),
     ("grant_family", &["src/oauth/grant_store"]),
     ("known_device", &["src/login/device.rs"]),
+    ("logout_outbox", &["src/oauth/backchannel/queue.rs"]),
     ("magic_link_flow", &["src/login/flow"]),
     ("magic_link_token", &["src/magic_link/token"]),
     ("mail_outbox", &["src/mail/"]),

@@ -11,6 +11,7 @@
 //! - [`browser`], [`page`], [`oidc`], [`dpop`]: people and client software.
 //! - [`driver`]: load, and what it costs.
 //! - [`otlp`]: where traces and metrics arrive.
+//! - [`logout`]: clients that receive logout tokens.
 //! - [`upstream`]: a provider to sign in with, with any one fault that a test injects.
 #![allow(
     clippy::too_many_lines,
@@ -32,6 +33,7 @@ pub mod child;
 pub mod dpop;
 pub mod driver;
 pub mod entree;
+pub mod logout;
 pub mod mail;
 pub mod mailpit;
 pub mod oidc;

@@ -51,6 +51,7 @@ fn signed_in(age: i64, acr: &str) -> CurrentSession {
         last_seen_at: auth_time,
         expires_at: Time(i64::MAX),
         revoked_at: None,
+        told_at: None,
     };
     let user = user::Model {
         id: Uuid::from_u128(2),
