@@ -9,7 +9,7 @@ use std::time::Duration;
 use entity::logout_outbox::{ActiveModel, Column, Entity};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Statement,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Statement, Value,
     sea_query::{Expr, LockBehavior, LockType, OnConflict},
 };
 use uuid::Uuid;
@@ -177,8 +177,8 @@ pub(super) async fn list_due(
          WHERE dropped_at IS NULL AND due_at <= $1 AND lease_until <= $1{left_out}) AS ranked \
          WHERE place <= $2 ORDER BY place, due_at LIMIT $3"
     );
-    let values = [now.0.into(), of_each.into(), MAX_DUE.into()];
-    let without = without.iter().map(|client_id| (*client_id).into());
+    let values: [Value; 3] = [now.0.into(), of_each.into(), MAX_DUE.into()];
+    let without = without.iter().map(|client_id| Value::from(*client_id));
     let backend = db.read().get_database_backend();
     let query = Statement::from_sql_and_values(backend, sql, values.into_iter().chain(without));
     let rows = db.read().query_all_raw(query).await?;

@@ -3,7 +3,7 @@
 //! They go over https to public addresses alone, which is decided when the connection is made, so
 //! that a name that resolves twice does not resolve to a private address (HT-03). There are no
 //! redirects, no proxies, no cookies and no retries; 3 s to connect, 5 s for everything, 512 KiB.
-//! Only the settings of a provider allow more ([`FetchScope`]). Errors are fixed words (HT-08).
+//! Only the settings of a provider or client allow more ([`FetchScope`]). Errors are fixed words (HT-08).
 
 mod address;
 mod client;

@@ -8,7 +8,7 @@ use super::{address::is_public, error::FetchError};
 
 pub(super) const NOT_PUBLIC: &str = "its address is not public";
 
-/// The addresses that the settings of one provider allow beside public ones (HT-06).
+/// The addresses that the settings of one provider or client allow beside public ones (HT-06, LO-3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchScope {
     /// Exactly these hosts, as a parsed URL has them, may be at addresses that are not public.

@@ -259,6 +259,7 @@ async fn lo_12_a_logout_token_opens_nothing(test_app: TestApp) {
         ("client_assertion", &stolen),
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    assert_eq!(token(&test_app, &fields.into()).await.status, 401);
+    let refused = token(&test_app, &fields.into()).await;
+    assert!(refused.status.is_client_error(), "{}", refused.body);
     assert!(other.account().await.is_some(), "nothing ended");
 }
