@@ -220,7 +220,7 @@ impl TicketStore {
         let usage = self.usage.as_ref().ok()?;
         Some(TicketBytes {
             used: usage.total(),
-            charged: usage.tickets + usage.counters,
+            charged: usage.tickets + usage.counters + usage.proofs,
             limit: usage.limit,
         })
     }
@@ -291,6 +291,7 @@ mod tests {
                 own: 1,
                 tickets: 20,
                 counters: 300,
+                proofs: 0,
                 limit: 4000,
             }),
         }

@@ -265,6 +265,7 @@ async fn gather_gauges(app: App) -> Result<(), InfraError> {
         ("own", usage.own),
         ("tickets", usage.tickets),
         ("counters", usage.counters),
+        ("proofs", usage.proofs),
     ] {
         metrics::ticket_bytes(pool, bytes, usage.limit);
     }

@@ -258,7 +258,8 @@ async fn claim_first(
     let Proof { jkt, jti, .. } = &proof.proof;
     let id = Hash::of(format!("dpop {jkt} {jti}").as_bytes());
     let kept = kept_for(proof, now);
-    match app.tickets.once(TicketKind::Jti, &id, kept, now).await? {
+    let tickets = app.tickets.charged_to(payer);
+    match tickets.once(TicketKind::Jti, &id, kept, now).await? {
         Once::First { since } if is_after(proof, since) => {
             Ok(limit::count_proof(&app.tickets, payer, client_id).await?)
         }

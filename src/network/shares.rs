@@ -140,6 +140,15 @@ impl<G: Copy + Ord + Hash, K: Clone + Ord> Shares<G, K> {
         entries.map(|(_, key)| key)
     }
 
+    /// Returns whether each of these groups, with so much more, holds at most `most` for a network's
+    /// worth of its share, in parts of [`WHOLE_SHARE`].
+    #[must_use]
+    pub fn allows(&self, groups: &[Group<G>], more: usize, most: usize) -> bool {
+        let held = |group: &Group<G>| self.groups.get(&group.id).map_or(0, |held| held.amount);
+        let mut groups = groups.iter();
+        groups.all(|group| weight(held(group) + more, group.share) <= most)
+    }
+
     /// Returns whether these groups hold, beside their shares, at least half of what the largest
     /// group does.
     #[must_use]

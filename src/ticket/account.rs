@@ -1,11 +1,15 @@
 //! How the space of the store is divided (OA-4): a pure account of bytes, which the in-process store
 //! keeps in Rust and Redis keeps in `redis/account.lua`, by the same rules.
 //!
-//! Three pools share the space. Tickets that are charged to a payer take at most half of it,
-//! counters that are charged to one a quarter, and the service's own entries, such as codes, three
-//! quarters. A charged entry that does not fit into its pool drops the oldest entry there of the
-//! group that holds most beside its share. An entry that does not fit into the whole drops charged
-//! tickets in this way, so that codes and counters find space.
+//! Four pools share the space. Tickets that are charged to a payer take at most half of it,
+//! counters that are charged to one a quarter, proofs that are charged to one half, and the service's
+//! own entries, such as codes, three quarters. A charged ticket or counter that does not fit into its
+//! pool drops the oldest entry there of the group that holds most beside its share. An entry that does
+//! not fit into the whole drops charged tickets in this way, so that codes and counters find space.
+//!
+//! A proof is never dropped: what is forgotten could be shown again. Instead each payer may hold at most
+//! a 64th of what is left of the pool, for each network's worth of its share. The fuller the pool, the
+//! less each may hold, so that something is always left for a payer that holds nothing.
 
 use std::sync::Arc;
 
@@ -32,6 +36,8 @@ pub(super) enum Pool {
     Tickets,
     /// Counters that are charged to a payer.
     Counters,
+    /// Identifiers that count once and are charged to a payer. They are never dropped.
+    Proofs,
 }
 
 impl Pool {
@@ -39,7 +45,7 @@ impl Pool {
     const fn limit(self, limit: usize) -> usize {
         match self {
             Self::Own => limit / 4 * 3,
-            Self::Tickets => limit / 2,
+            Self::Tickets | Self::Proofs => limit / 2,
             Self::Counters => limit / 4,
         }
     }
@@ -54,6 +60,8 @@ pub struct Usage {
     pub tickets: usize,
     /// Counters that are charged to a network, user or client.
     pub counters: usize,
+    /// Proofs that are charged to a network, user or client.
+    pub proofs: usize,
     /// The most bytes of all.
     pub limit: usize,
 }
@@ -62,7 +70,7 @@ impl Usage {
     /// Returns the bytes of all entries.
     #[must_use]
     pub const fn total(&self) -> usize {
-        self.own + self.tickets + self.counters
+        self.own + self.tickets + self.counters + self.proofs
     }
 
     /// Returns whether the service's own entries leave less than a sixteenth of their space. Charged
@@ -78,6 +86,7 @@ impl Usage {
             Pool::Own => &mut self.own,
             Pool::Tickets => &mut self.tickets,
             Pool::Counters => &mut self.counters,
+            Pool::Proofs => &mut self.proofs,
         }
     }
 }
@@ -106,6 +115,7 @@ pub(super) struct Account {
     usage: Usage,
     tickets: Shares<GroupName, Arc<str>>,
     counters: Shares<GroupName, Arc<str>>,
+    proofs: Shares<GroupName, Arc<str>>,
     turn: u64,
 }
 
@@ -172,6 +182,9 @@ impl Account {
         } else {
             return Ok(None);
         };
+        if crowded == Pool::Proofs {
+            return Err(Full);
+        }
         let shares = self.shares(crowded).ok_or(Full)?;
         let oldest = shares.of_largest().next();
         oldest.cloned().map(Some).ok_or(Full)
@@ -182,7 +195,16 @@ impl Account {
             Pool::Own => None,
             Pool::Tickets => Some(&mut self.tickets),
             Pool::Counters => Some(&mut self.counters),
+            Pool::Proofs => Some(&mut self.proofs),
         }
+    }
+
+    /// Returns whether these groups may hold a proof of this cost beside what they hold.
+    pub(super) fn admits_proof(&self, cost: usize, groups: &Groups) -> bool {
+        let left = Pool::Proofs
+            .limit(self.usage.limit)
+            .saturating_sub(self.usage.proofs);
+        self.proofs.allows(groups, cost, left)
     }
 }
 

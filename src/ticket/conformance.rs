@@ -658,6 +658,38 @@ async fn a_flood_of_tickets_drops_the_floods_own(copies: Copies) {
     assert_eq!(copies.b.check_writable().await.unwrap(), Writable::Yes);
 }
 
+/// A proof that is forgotten could be shown again.
+async fn a_flood_of_proofs_is_refused_to_its_payer_alone(copies: Copies) {
+    let now = Clock::default().now();
+    copies.a.keep_epoch(now).await.unwrap();
+    let user = |number| Payer::User(uuid::Uuid::from_u128(number));
+    let (flood, other) = (copies.a.charged_to(user(1)), copies.b.charged_to(user(2)));
+    let show = async |tickets: &Tickets, id: &Hash| {
+        let shown = tickets.once(TicketKind::Jti, id, MINUTE, now);
+        shown.await
+    };
+    let mut remembered = Vec::new();
+    loop {
+        let id = handle();
+        match show(&flood, &id).await {
+            Ok(found) => assert!(matches!(found, Once::First { .. }), "{found:?}"),
+            Err(_) => break,
+        }
+        remembered.push(id);
+        assert!(remembered.len() < 1_000, "a payer has a share");
+    }
+    assert!(!remembered.is_empty(), "a share is not nothing");
+    let usage = copies.b.usage().await.unwrap();
+    assert!(usage.proofs > 0 && usage.proofs < SPACE / 2, "{usage:?}");
+    for id in &remembered {
+        assert_eq!(show(&flood, id).await.unwrap(), Once::Again);
+    }
+    let first = show(&other, &handle()).await.unwrap();
+    assert!(matches!(first, Once::First { .. }), "another user");
+    let own = show(&copies.a, &handle()).await.unwrap();
+    assert!(matches!(own, Once::First { .. }), "one without a payer");
+}
+
 async fn a_flood_of_counters_leaves_space(copies: Copies) {
     let attackers = attackers(&copies, 13);
     let innocent = copies.b.charged_to(Payer::Network([203, 0, 113, 1].into()));
@@ -798,6 +830,7 @@ suite! {
     sp_1_a_value_is_stored_and_counted_together: a_value_is_stored_and_counted_together;
     rd_04_entries_end_by_themselves: entries_end_by_themselves;
     oa_4_a_flood_of_tickets_drops_the_floods_own: a_flood_of_tickets_drops_the_floods_own;
+    oa_4_a_flood_of_proofs_is_refused_to_its_payer_alone: a_flood_of_proofs_is_refused_to_its_payer_alone;
     oa_4_a_flood_of_counters_leaves_space: a_flood_of_counters_leaves_space;
     oa_4_a_counter_in_use_is_dropped_last: a_counter_in_use_is_dropped_last;
     oa_4_the_account_follows_every_change: the_account_follows_every_change;

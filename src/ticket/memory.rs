@@ -54,6 +54,8 @@ struct Entry {
 
 enum Content {
     Blob(Vec<u8>),
+    /// An identifier that counts once.
+    Once(Vec<u8>),
     Count(u32),
 }
 
@@ -61,7 +63,7 @@ impl Content {
     /// Returns what an entry with this content costs.
     fn cost(&self, groups: &Groups) -> usize {
         let value = match self {
-            Self::Blob(blob) => blob.len(),
+            Self::Blob(blob) | Self::Once(blob) => blob.len(),
             Self::Count(_) => 0,
         };
         entry_cost(value, groups)
@@ -72,6 +74,7 @@ impl Content {
         match self {
             _ if groups.is_empty() => Pool::Own,
             Self::Blob(_) => Pool::Tickets,
+            Self::Once(_) => Pool::Proofs,
             Self::Count(_) => Pool::Counters,
         }
     }
@@ -80,7 +83,7 @@ impl Content {
 impl Entry {
     fn blob(&self) -> Option<&Vec<u8>> {
         match &self.content {
-            Content::Blob(blob) => Some(blob),
+            Content::Blob(blob) | Content::Once(blob) => Some(blob),
             Content::Count(_) => None,
         }
     }
@@ -97,7 +100,7 @@ impl Entries {
         let entry = self.live(key, now)?;
         match entry.content {
             Content::Count(count) => Some((count, entry.expires)),
-            Content::Blob(_) => None,
+            Content::Blob(_) | Content::Once(_) => None,
         }
     }
 
@@ -162,12 +165,27 @@ impl Entries {
             match next {
                 Ok(Some(key)) => self.delete(&key),
                 Ok(None) => return Ok(()),
-                Err(Full) => {
-                    let limit = self.account.usage().limit;
-                    return Err(store_unavailable(format_args!("full: {limit} bytes")));
-                }
+                Err(Full) => return Err(self.full()),
             }
         }
+    }
+
+    /// Checks that the payer of a proof may hold one more. Expired entries leave before it is refused.
+    fn admit_proof(&mut self, cost: usize, groups: &Groups, now: Time) -> Result<(), InfraError> {
+        for _ in 0..ROUNDS {
+            if self.account.admits_proof(cost, groups) {
+                return Ok(());
+            }
+            if self.delete_expired(now) == 0 {
+                break;
+            }
+        }
+        Err(self.full())
+    }
+
+    fn full(&self) -> InfraError {
+        let limit = self.account.usage().limit;
+        store_unavailable(format_args!("full: {limit} bytes"))
     }
 }
 
@@ -190,15 +208,23 @@ impl Memory {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_new_now(&self, new: NewTicket<'_>) -> Result<bool, InfraError> {
+    /// Stores what `content` makes of a new ticket's value.
+    fn put_new_now(
+        &self,
+        new: NewTicket<'_>,
+        content: fn(Vec<u8>) -> Content,
+    ) -> Result<bool, InfraError> {
         let mut entries = self.lock();
         let now = self.clock.now();
         if entries.live(new.key, now).is_some() {
             return Ok(false);
         }
         entries.delete_expired(now);
-        let content = Content::Blob(new.blob);
+        let content = content(new.blob);
         let (pool, cost) = (content.pool(&new.groups), content.cost(&new.groups));
+        if pool == Pool::Proofs {
+            entries.admit_proof(cost, &new.groups, now)?;
+        }
         entries.reserve(pool, cost, now)?;
         entries.put(new.key, content, now + bounded_ttl(new.ttl), &new.groups);
         Ok(true)
@@ -275,7 +301,7 @@ impl Memory {
 
 impl Store for Memory {
     fn put_new<'a>(&'a self, new: NewTicket<'a>) -> StoreResult<'a, bool> {
-        Box::pin(async move { self.put_new_now(new) })
+        Box::pin(async move { self.put_new_now(new, Content::Blob) })
     }
 
     fn put_new_within<'a>(
@@ -289,7 +315,7 @@ impl Store for Memory {
             if let Some(wait) = self.hit_now(&keys, counters, &new.groups)? {
                 return Ok(Issue::Limited(wait));
             }
-            Ok(match self.put_new_now(new)? {
+            Ok(match self.put_new_now(new, Content::Blob)? {
                 true => Issue::Issued,
                 false => Issue::Taken,
             })
@@ -341,12 +367,13 @@ impl Store for Memory {
         _: Time,
     ) -> StoreResult<'a, Once> {
         Box::pin(async move {
-            let first = self.put_new_now(NewTicket {
+            let new = NewTicket {
                 key: keys.identifier,
                 blob,
                 ttl,
-                groups: Groups::default(),
-            })?;
+                groups: Arc::clone(keys.groups),
+            };
+            let first = self.put_new_now(new, Content::Once)?;
             Ok(if first {
                 Once::First { since: self.epoch }
             } else {

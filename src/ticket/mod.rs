@@ -278,10 +278,11 @@ impl Tickets {
     }
 
     /// Stores an identifier for `ttl`, atomically, and returns whether this is its first use and since when the
-    /// store has its data (RD-09).
+    /// store has its data (RD-09). One that is charged to a payer is never dropped; a payer that holds
+    /// too many beside the others is refused more (OA-4).
     ///
     /// # Errors
-    /// The store is away or full. After a time-out the identifier may count as used.
+    /// The store is away, or full for this payer. After a time-out the identifier may count as used.
     pub async fn once(
         &self,
         kind: TicketKind,
@@ -300,6 +301,7 @@ impl Tickets {
         let keys = OnceKeys {
             identifier: &ticket.key,
             epoch: &epoch,
+            groups: &self.groups,
         };
         traced("ticket once", self.store.once(keys, blob, ttl, now)).await
     }

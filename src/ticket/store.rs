@@ -183,10 +183,11 @@ pub(super) const VERSION_LENGTH: usize = 13;
 /// The result of an operation of a store.
 pub(super) type StoreResult<'a, T> = BoxFuture<'a, Result<T, InfraError>>;
 
-/// The two keys of `Store::once`.
+/// The two keys of `Store::once`, and who is charged for the identifier.
 pub(super) struct OnceKeys<'a> {
     pub(super) identifier: &'a str,
     pub(super) epoch: &'a str,
+    pub(super) groups: &'a Groups,
 }
 
 /// A ticket to be stored.

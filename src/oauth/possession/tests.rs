@@ -134,7 +134,7 @@ fn challenges(response: &TestResponse) -> Vec<&str> {
 
 async fn bytes(test_app: &TestApp) -> [usize; 3] {
     let usage = test_app.app.tickets.usage().await.unwrap();
-    [usage.own, usage.tickets, usage.counters]
+    [usage.own + usage.proofs, usage.tickets, usage.counters]
 }
 
 async fn refusals_in_audit_log(test_app: &TestApp) -> u64 {

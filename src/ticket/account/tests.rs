@@ -214,3 +214,37 @@ fn an_entry_that_is_larger_than_its_pool_is_refused() {
         Err(Full)
     );
 }
+
+/// As many accounts as an attacker can make: each shows as many proofs as it may.
+#[test]
+fn oa_4_proofs_of_many_payers_leave_space_for_one_more_and_none_is_dropped() {
+    const COST: usize = 900;
+    let mut store = Store::new(64 << 20);
+    let show = |store: &mut Store, groups: &Groups, key: String| {
+        let is_admitted = store.account.admits_proof(COST, groups);
+        if is_admitted {
+            store.put(&key, Pool::Proofs, COST, groups).unwrap();
+        }
+        is_admitted
+    };
+    let attackers: Vec<Groups> = (0..250).map(user).collect();
+    for round in 0.. {
+        let mut admitted = 0;
+        for (at, groups) in attackers.iter().enumerate() {
+            admitted += usize::from(show(&mut store, groups, format!("{at} {round}")));
+        }
+        if admitted == 0 {
+            break;
+        }
+    }
+    let held = store.account.usage().proofs;
+    assert!(held > 16 << 20, "they hold {held}");
+    let innocent = user(1_000);
+    let shown = (0..).take_while(|at| show(&mut store, &innocent, format!("innocent {at}")));
+    let shown = shown.count();
+    assert!((50..200).contains(&shown), "{shown}");
+    assert!(store.dropped.is_empty(), "{:?}", store.dropped);
+    store
+        .put("code", Pool::Own, 4_096, &Groups::default())
+        .unwrap();
+}

@@ -19,9 +19,9 @@ local stem, limit, payer = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- The pools: the service's own entries, charged tickets, charged counters.
-local OWN, TICKETS, COUNTERS = 'o', 't', 'c'
-local SHARE = { o = 3 / 4, t = 1 / 2, c = 1 / 4 }
+-- The pools: the service's own entries, charged tickets, charged counters, charged proofs.
+local OWN, TICKETS, COUNTERS, PROOFS = 'o', 't', 'c', 'p'
+local SHARE = { o = 3 / 4, t = 1 / 2, c = 1 / 4, p = 1 / 2 }
 
 -- Returns the cost of an entry with a value of this length.
 local function cost_of(value, groups)
@@ -127,6 +127,22 @@ local function drop(pool)
   return false
 end
 
+-- Returns whether the payer of a proof may hold so much more, where the proofs of all hold `used`.
+-- Proofs are never dropped: each payer may hold a 64th of what is left, for each network's worth of its
+-- share.
+local function admits(pool, cost, used)
+  if pool ~= PROOFS then return true end
+  local size, left = stem .. ':size:' .. PROOFS, limit * SHARE.p - used
+  for name, share in string.gmatch(payer, '(%S+):(%d+)') do
+    -- Reads the score, for which our user's permissions have no other command. If Redis itself is full
+    -- there is none, and `set` decides.
+    local held = tonumber(redis.pcall('ZINCRBY', size, 0, name))
+    if held and held <= 0 then redis.call('ZREM', size, name) end
+    if held and (held + cost / share) * 64 > left then return false end
+  end
+  return true
+end
+
 -- Makes space for so many entries with a value of this length. Returns false if there is none. Of the
 -- expired entries that are still in the account, 512 leave before a live one is dropped or the space
 -- counts as full.
@@ -136,12 +152,13 @@ local function make_space(pool, value, count)
   forget_expired(32)
   if cost > limit * SHARE[pool] then return false end
   for _ = 1, 128 + rounds do
-    local found = redis.call('HMGET', stem .. ':bytes', OWN, TICKETS, COUNTERS)
+    local found = redis.call('HMGET', stem .. ':bytes', OWN, TICKETS, COUNTERS, PROOFS)
     local bytes = { o = tonumber(found[1] or 0), t = tonumber(found[2] or 0), c = tonumber(found[3] or 0) }
+    bytes.p = tonumber(found[4] or 0)
     local crowded
-    if bytes[pool] + cost > limit * SHARE[pool] then
+    if bytes[pool] + cost > limit * SHARE[pool] or not admits(pool, cost, bytes.p) then
       crowded = pool
-    elseif bytes.o + bytes.t + bytes.c + cost > limit then
+    elseif bytes.o + bytes.t + bytes.c + bytes.p + cost > limit then
       crowded = TICKETS
     else
       return true
@@ -150,7 +167,7 @@ local function make_space(pool, value, count)
       rounds = rounds - 1
     else
       rounds = 0
-      if crowded == OWN or not drop(crowded) then return false end
+      if crowded == OWN or crowded == PROOFS or not drop(crowded) then return false end
     end
   end
   return false

@@ -7,7 +7,7 @@ if not since then
   return -1
 end
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local pool, value, ttl = pool_of(TICKETS), ARGV[5], tonumber(ARGV[6])
+local pool, value, ttl = pool_of(PROOFS), ARGV[5], tonumber(ARGV[6])
 if not make_space(pool, #value, 1) then return -2 end
 local done = set(KEYS[3], value, ttl)
 if done.err then return done end

@@ -114,7 +114,7 @@ impl Store for Redis {
         now: Time,
     ) -> StoreResult<'a, Once> {
         Box::pin(async move {
-            let mut call = self.own_call(&self.scripts.once);
+            let mut call = self.scripts.call(&self.scripts.once, keys.groups);
             call.key(keys.epoch).key(keys.identifier);
             call.arg(now.0).arg(millis(EPOCH_TTL));
             call.arg(blob).arg(millis(ttl));
@@ -139,16 +139,17 @@ impl Store for Redis {
         Box::pin(async move {
             let mut read = cmd("HMGET");
             read.arg(self.scripts.bytes_key());
-            for pool in [Pool::Own, Pool::Tickets, Pool::Counters] {
+            for pool in [Pool::Own, Pool::Tickets, Pool::Counters, Pool::Proofs] {
                 read.arg(pool_field(pool));
             }
-            let bytes: [Option<i64>; 3] = self.command(&read).await?;
-            let [own, tickets, counters] =
+            let bytes: [Option<i64>; 4] = self.command(&read).await?;
+            let [own, tickets, counters, proofs] =
                 bytes.map(|bytes| usize::try_from(bytes.unwrap_or_default()).unwrap_or_default());
             Ok(Usage {
                 own,
                 tickets,
                 counters,
+                proofs,
                 limit: self.scripts.max_bytes(),
             })
         })

@@ -75,5 +75,6 @@ pub(super) const fn pool_field(pool: Pool) -> &'static str {
         Pool::Own => "o",
         Pool::Tickets => "t",
         Pool::Counters => "c",
+        Pool::Proofs => "p",
     }
 }

@@ -445,8 +445,8 @@ async fn pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries(test_
     let begun = send_json(&test_app, "/api/v1/auth/magic-link/request", &new, None).await;
     let begun: Value = serde_json::from_str(&begun.body).unwrap();
     let path = "/api/v1/auth/magic-link/consume";
-    let own = async || test_app.app.tickets.usage().await.unwrap().own;
-    let (before, mut of_one) = (own().await, 0);
+    let remembered = async || test_app.app.tickets.usage().await.unwrap().proofs;
+    let (before, mut of_one) = (remembered().await, 0);
     for number in 0..20 {
         let body = json!({
             "flow_id": begun["flow_id"], "code": format!("{number:08}"), "code_verifier": VERIFIER,
@@ -455,11 +455,11 @@ async fn pp_5_wrong_codes_of_a_flow_store_no_more_proofs_than_it_has_tries(test_
         let refused = send_json(&test_app, path, &body, Some(&shown)).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
         if number == 0 {
-            of_one = own().await - before;
+            of_one = remembered().await - before;
             assert_ne!(of_one, 0, "the first is remembered");
         }
     }
-    assert_eq!(own().await - before, 5 * of_one);
+    assert_eq!(remembered().await - before, 5 * of_one);
 }
 
 async fn pp_6_without_the_store_it_is_503(test_app: TestApp) {
