@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::jwks::Jwks;
+use super::{exchange::ExchangeRule, jwks::Jwks};
 use crate::secret::{Hash, Text};
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
@@ -142,6 +142,9 @@ pub struct Client {
     /// For resource servers: the audiences whose access tokens this client may introspect.
     #[serde(default)]
     pub introspects: Vec<String>,
+    /// For resource servers that call others for the user: which tokens it may exchange (RFC 8693).
+    #[serde(default)]
+    pub token_exchange: Vec<ExchangeRule>,
     /// `aud` of the access tokens.
     pub audience: String,
     /// Further audiences that the client may request by `resource` (RFC 8707).

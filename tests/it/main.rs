@@ -24,6 +24,7 @@ mod base_path;
 mod cli;
 mod client;
 mod db;
+mod exchange;
 mod federation;
 mod hostile;
 mod leaks;
