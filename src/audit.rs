@@ -56,6 +56,8 @@ pub enum Kind {
     /// The first verification of an address ended older access (E2).
     AccessReset,
     TokenIssued,
+    /// A client exchanged an access token of another client for the user.
+    TokenExchanged,
     TokenRefused,
     /// A client revoked its grant.
     TokenRevoked,
@@ -106,6 +108,7 @@ impl Kind {
             Self::UserCreated => "user.created",
             Self::AccessReset => "user.access_reset",
             Self::TokenIssued => "token.issued",
+            Self::TokenExchanged => "token.exchanged",
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
             Self::AccessWithdrawn => "access.withdrawn",

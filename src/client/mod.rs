@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub use redirect::VerifiedRedirect;
 
 use crate::{
-    config::{Client, ClientAuth, Reloadable},
+    config::{Client, ClientAuth, GrantType, Reloadable},
     web::fetch::FetchScope,
 };
 
@@ -42,6 +42,14 @@ pub fn fetch_scope(client: &Client, uri: &str) -> FetchScope {
     }
 }
 
+/// Returns every client that is in force.
+pub fn all(config: &Reloadable) -> impl Iterator<Item = &Client> {
+    let is_in_file = |id: &str| config.clients.iter().any(|client| client.client_id == id);
+    let stored = config.stored.iter();
+    let stored = stored.filter(move |client| !is_in_file(&client.client_id));
+    config.clients.iter().chain(stored)
+}
+
 /// Returns whether a browser origin may call the API for any client (CORS).
 #[must_use]
 pub fn origin_allowed(config: &Reloadable, origin: &str) -> bool {
@@ -61,7 +69,10 @@ pub fn allows(client: &Client, origin: &str) -> bool {
 #[must_use]
 pub fn is_audience(config: &Reloadable, name: &str) -> bool {
     let has_audience = |client: &Client| {
-        client.audience == name || client.resources.iter().any(|resource| resource == name)
+        let mut exchanged = client.token_exchange.iter().map(|rule| &rule.to);
+        client.audience == name
+            || client.resources.iter().any(|resource| resource == name)
+            || exchanged.any(|to| to == name)
     };
     config.clients.iter().any(has_audience)
         || config.stored.has_audience(name)
@@ -84,6 +95,18 @@ pub fn scopes(config: &Reloadable) -> BTreeSet<&str> {
 pub fn any_public(config: &Reloadable) -> bool {
     let is_public = |client: &Client| client.token_endpoint_auth_method == ClientAuth::None;
     config.clients.iter().any(is_public) || config.stored.has_public()
+}
+
+/// Returns whether a client may have grants of users.
+#[must_use]
+pub fn acts_for_users(client: &Client) -> bool {
+    client.grant_types.contains(&GrantType::AuthorizationCode)
+}
+
+/// Returns whether there is a client that may exchange tokens.
+#[must_use]
+pub fn any_exchange(config: &Reloadable) -> bool {
+    all(config).any(|client| !client.token_exchange.is_empty())
 }
 
 #[cfg(test)]

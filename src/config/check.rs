@@ -6,6 +6,7 @@
 
 mod back_channel;
 mod clients;
+mod exchange;
 mod limits;
 mod mail;
 mod profile;
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config, mode: &Mode) -> Findings {
         public_url,
         &mut findings,
     );
+    exchange::check(&reloadable.clients, public_url, &mut findings);
     resources::check(reloadable, public_url, &mut findings);
     providers::check(&reloadable.providers, &mut findings);
     limits::check(reloadable, &mut findings.section("limits"));
@@ -59,6 +61,7 @@ pub(super) fn check(config: &Config, mode: &Mode) -> Findings {
 pub(super) fn check_clients(clients: &[Client], token: &Token, public_url: &str) -> Findings {
     let mut findings = Findings::default();
     clients::check(clients, token, public_url, &mut findings);
+    exchange::check(clients, public_url, &mut findings);
     findings
 }
 

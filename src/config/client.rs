@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    exchange::ExchangeRule,
     jwks::Jwks,
     profile::{AssertionAudience, Demands, Profile},
 };
@@ -166,6 +167,9 @@ pub struct Client {
     /// For resource servers: the audiences whose access tokens this client may introspect.
     #[serde(default)]
     pub introspects: Vec<String>,
+    /// For resource servers that call others for the user: which tokens it may exchange (RFC 8693).
+    #[serde(default)]
+    pub token_exchange: Vec<ExchangeRule>,
     /// `aud` of the access tokens.
     pub audience: String,
     /// Further audiences that the client may request by `resource` (RFC 8707).

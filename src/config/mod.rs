@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod client_block;
 mod deserialize;
+mod exchange;
 pub mod jwks;
 mod layers;
 mod live;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use client::{Alg, Client, ClientAuth, GrantType, IdTokenClaim, RefreshTokens};
 pub use client_block::{ClientBlock, client_definition};
+pub use exchange::ExchangeRule;
 pub use live::{Change, Live};
 pub use load::{Loaded, Source};
 pub use master_key::parse_master_key;

@@ -28,6 +28,8 @@ impl StoredClients {
         for client in clients {
             index.audiences.insert(client.audience.clone());
             index.audiences.extend(client.resources.iter().cloned());
+            let exchanged = client.token_exchange.iter().map(|rule| rule.to.clone());
+            index.audiences.extend(exchanged);
             index.scopes.extend(client.scopes.iter().cloned());
             index.origins.extend(client.allowed_origins.iter().cloned());
             index.has_public |= client.token_endpoint_auth_method == ClientAuth::None;

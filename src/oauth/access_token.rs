@@ -5,12 +5,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use super::{
+    actor, exchange_rules,
     grant_check::{GrantEnd, GrantHolder, holder_if_live},
     grant_store::{self, Grant, StoredGrant},
     issue::grant_of_jti,
 };
 use crate::{
     app::App,
+    audit::AuditReason,
     client,
     config::{Client, GrantType, Reloadable},
     error::InfraError,
@@ -22,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ActiveToken<'a> {
     pub(crate) claims: Claims,
-    /// The client that it was issued to.
+    /// The client that it was issued to. Of an exchanged token it is not the client of the grant.
     pub(crate) client: &'a Client,
     /// None if the client acts for itself.
     pub(crate) grant: Option<ActiveGrant>,
@@ -54,6 +56,8 @@ pub(crate) enum InactiveToken {
     GrantUnknown,
     /// Its grant is another client's or user's.
     OtherGrant,
+    /// It came from an exchange that is not allowed any more.
+    ExchangeNotAllowed,
     GrantEnded(GrantEnd),
     /// It is bound to a key, and came as a bearer token.
     Bound,
@@ -78,10 +82,17 @@ impl InactiveToken {
             Self::GrantTypeRemoved => "grant_type_removed",
             Self::GrantUnknown => "grant_unknown",
             Self::OtherGrant => "other_grant",
+            Self::ExchangeNotAllowed => "exchange_not_allowed",
             Self::GrantEnded(end) => end.as_str(),
             Self::Bound => "token_bound",
             Self::Unbound => "token_unbound",
         }
+    }
+}
+
+impl AuditReason for InactiveToken {
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 
@@ -192,21 +203,11 @@ pub(crate) async fn find_active<'a>(
     let claims = verify_signed(app, config, token)?;
     let client = client::find(config, text_claim(&claims, "client_id"))
         .ok_or(InactiveToken::ClientRemoved)?;
-    let may_use = |grant_type| client.grant_types.contains(&grant_type);
     let Some(id) = grant_id(app, &claims) else {
-        if text_claim(&claims, "sub") != client.client_id {
-            return Err(InactiveToken::OtherGrant.into());
-        }
-        if !may_use(GrantType::ClientCredentials) {
-            return Err(InactiveToken::GrantTypeRemoved.into());
-        }
-        return Ok(ActiveToken {
-            claims,
-            client,
-            grant: None,
-        });
+        return Ok(own_token(claims, client)?);
     };
-    if !may_use(GrantType::AuthorizationCode) {
+    let is_exchanged = actor::is_exchanged(&claims);
+    if !is_exchanged && !client::acts_for_users(client) {
         return Err(InactiveToken::GrantTypeRemoved.into());
     }
     let (stored, address) = find_grant(app, id, parts)
@@ -215,10 +216,13 @@ pub(crate) async fn find_active<'a>(
     let holder = holder_if_live(&stored, app.clock().now(), &config.session)
         .map_err(InactiveToken::GrantEnded)?;
     let grant = stored.grant;
-    let is_own = grant.client_id == client.client_id
+    let is_own = (is_exchanged || grant.client_id == client.client_id)
         && holder.user.public_id.to_string() == text_claim(&claims, "sub");
     if !is_own {
         return Err(InactiveToken::OtherGrant.into());
+    }
+    if is_exchanged {
+        check_exchange(config, &claims, &grant)?;
     }
     Ok(ActiveToken {
         claims,
@@ -229,6 +233,39 @@ pub(crate) async fn find_active<'a>(
             address,
         }),
     })
+}
+
+/// A token that a client got for itself.
+fn own_token(claims: Claims, client: &Client) -> Result<ActiveToken<'_>, InactiveToken> {
+    if text_claim(&claims, "sub") != client.client_id {
+        return Err(InactiveToken::OtherGrant);
+    }
+    if !client.grant_types.contains(&GrantType::ClientCredentials) {
+        return Err(InactiveToken::GrantTypeRemoved);
+    }
+    Ok(ActiveToken {
+        claims,
+        client,
+        grant: None,
+    })
+}
+
+/// EX-5: the client of the grant may still act for users, and each exchange that led to the token is
+/// still allowed.
+fn check_exchange(
+    config: &Reloadable,
+    claims: &Claims,
+    grant: &Grant,
+) -> Result<(), InactiveToken> {
+    let owner = client::find(config, &grant.client_id).ok_or(InactiveToken::ClientRemoved)?;
+    if !client::acts_for_users(owner) {
+        return Err(InactiveToken::GrantTypeRemoved);
+    }
+    let is_actor = actor::actors(claims).first() == Some(&text_claim(claims, "client_id"));
+    if !is_actor || exchange_rules::allowed_now(config, claims, grant).is_none() {
+        return Err(InactiveToken::ExchangeNotAllowed);
+    }
+    Ok(())
 }
 
 async fn find_grant(

@@ -14,7 +14,7 @@ use poem::{
 use serde_json::{Map, Value, json};
 use unic_langid::LanguageIdentifier;
 
-use super::{claims_request, scope};
+use super::{claims_request, scope, token::exchange};
 use crate::{
     app::App,
     client,
@@ -94,7 +94,7 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": grant_types(config),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,
@@ -117,6 +117,15 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
     let mut members = document.as_object().cloned().unwrap_or_default();
     members.extend(configured_members(config));
     Value::Object(members)
+}
+
+/// The grant types that some client may use, beside the three that are always there (OIDC Discovery §3).
+fn grant_types(config: &Reloadable) -> Vec<&'static str> {
+    let mut types = vec!["authorization_code", "refresh_token", "client_credentials"];
+    if client::any_exchange(config) {
+        types.push(exchange::GRANT_TYPE);
+    }
+    types
 }
 
 /// The members that the document has only if the configuration gives them a value.

@@ -13,6 +13,7 @@ use poem::{
 
 use super::reason::Reason;
 use crate::{
+    audit::AuditReason,
     dpop::DpopError,
     error::InfraError,
     web::{
@@ -129,6 +130,15 @@ impl OauthError {
     pub(crate) const fn about(self, parameter: &'static str) -> Self {
         Self {
             parameter: Some(parameter),
+            ..self
+        }
+    }
+
+    /// The same error with a reason that another list has.
+    #[must_use]
+    pub(crate) fn with_reason_of(self, reason: impl AuditReason) -> Self {
+        Self {
+            reason: reason.word(),
             ..self
         }
     }

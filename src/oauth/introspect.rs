@@ -9,6 +9,7 @@ use super::{
     access_token::{self, TokenCheckError, UserParts},
     client_auth::{TokenRequest, authenticate_client},
     error::{EndpointError, json_response},
+    exchange_rules,
     grant_check::holder_if_live,
     grant_store,
     possession::token_type,
@@ -79,8 +80,8 @@ async fn introspect_access_token(
     if !is_own && !introspects_audience {
         return Ok(None);
     }
-    let audience = Some(audience);
-    let mut scope = scope::grantable(config, token.client, audience, token.text("scope"));
+    let grant = token.grant.as_ref().map(|active| &active.grant);
+    let mut scope = exchange_rules::carried_now(config, token.client, &token.claims, grant);
     let mut members = token.claims;
     if let Some(active) = &token.grant {
         let roles = user::roles(&active.holder.user);
@@ -124,7 +125,7 @@ async fn introspect_refresh_token(
     };
     let roles = user::roles(&holder.user);
     let granted = Some(grant.audience.as_str());
-    let scope = scope::grantable(config, client, granted, &grant.scope);
+    let scope = exchange_rules::requestable(config, client, granted, &grant.scope);
     let scope = scope::limit_to_roles(&scope, &roles);
     // A first token that stays the same is as old as its grant, however often it was used (FS-3).
     let rotated_at = grant.rotated_at.filter(|_| grant.generation > 0);

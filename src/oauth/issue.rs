@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -50,6 +51,9 @@ pub(crate) struct TokenResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refresh_token: Option<String>,
     pub(crate) scope: String,
+    /// The type of an exchanged token (RFC 8693 §2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issued_token_type: Option<&'static str>,
 }
 
 /// The claims of an access token (RFC 9068 §2.2). They hold no personal data.
@@ -66,6 +70,9 @@ pub(crate) struct AccessTokenClaims<'a> {
     /// None for a bearer token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cnf: Option<Confirmation<'a>>,
+    /// The clients that exchanged the token (RFC 8693 §4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) act: Option<Value>,
     /// None if the client acts for itself.
     #[serde(flatten)]
     pub(crate) sign_in: Option<SignInClaims<'a>>,
@@ -82,6 +89,20 @@ pub(crate) struct SignInClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
     roles: Vec<String>,
+}
+
+impl<'a> SignInClaims<'a> {
+    /// Returns what a grant says, with the roles that its user has now.
+    #[must_use]
+    pub(crate) fn of(grant: &'a Grant, user: &User) -> Self {
+        Self {
+            auth_time: grant.auth_time.seconds(),
+            acr: &grant.acr,
+            amr: split_amr(&grant.amr),
+            sid: grant.session_id.map(|id| id.to_string()),
+            roles: user::roles(user),
+        }
+    }
 }
 
 /// The claims of an ID token (OIDC Core §2).
@@ -231,6 +252,7 @@ pub(crate) async fn issue_tokens(
         id_token,
         refresh_token: None,
         scope,
+        issued_token_type: None,
     })
 }
 
@@ -251,13 +273,8 @@ fn sign_access_token(
         client_id: &subject.client.client_id,
         scope: subject.scope,
         cnf: Confirmation::of(subject.jkt),
-        sign_in: Some(SignInClaims {
-            auth_time: grant.auth_time.seconds(),
-            acr: &grant.acr,
-            amr: split_amr(&grant.amr),
-            sid: grant.session_id.map(|id| id.to_string()),
-            roles: user::roles(subject.user),
-        }),
+        act: None,
+        sign_in: Some(SignInClaims::of(grant, subject.user)),
     };
     app.keys.sign(terms.alg, terms.typ.as_str(), &claims)
 }
@@ -320,7 +337,8 @@ fn at_hash(access_token: &str) -> String {
 /// The `jti` of an access token: unique, and opaque to all but us. It leads back to the grant
 /// without a claim of our own that resource servers might come to depend on, and without a row for
 /// each token (RFC 9068 §2.2).
-fn seal_jti(sealer: &Sealer, grant: Uuid) -> String {
+#[must_use]
+pub(crate) fn seal_jti(sealer: &Sealer, grant: Uuid) -> String {
     BASE64.encode(sealer.seal(JTI, grant.as_bytes()))
 }
 

@@ -4,10 +4,10 @@
 use uuid::Uuid;
 
 use super::{
+    exchange_rules,
     grant_check::SignIn,
     grant_store,
     issue::{NewGrant, TokenSubject, issue_tokens, new_grant},
-    scope,
 };
 use crate::{
     app::App,
@@ -40,7 +40,7 @@ impl IssueTokens for Issuer {
                 ..
             } = issuance;
             let config = self.app.config.get();
-            let scope = scope::grantable(&config, client, None, issuance.scope);
+            let scope = exchange_rules::requestable(&config, client, None, issuance.scope);
             let new = NewGrant {
                 id: public_id(),
                 user,

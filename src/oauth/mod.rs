@@ -6,6 +6,7 @@
 //! grants return values or errors; only endpoint functions make responses.
 
 pub(crate) mod access_token;
+pub(crate) mod actor;
 pub(crate) mod authorize;
 pub mod backchannel;
 pub(crate) mod bearer;
@@ -16,6 +17,7 @@ pub(crate) mod consent_store;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
 pub(crate) mod error;
+pub(crate) mod exchange_rules;
 pub(crate) mod grant_check;
 pub(crate) mod grant_store;
 pub(crate) mod introspect;

@@ -128,6 +128,17 @@ reasons! {
     /// The code or grant is bound to a key of which the request shows no proof.
     OtherKey = "other_key",
 
+    /// A token exchange names an actor by a token.
+    ActorToken = "actor_token",
+    /// A token exchange brings or requests another type of token than access tokens.
+    ExchangeTokenType = "exchange_token_type",
+    /// The token to exchange is one that a client got for itself.
+    SubjectIsNoUser = "subject_is_no_user",
+    /// The token to exchange is for an API that is not the client's.
+    SubjectOfOtherAudience = "subject_of_other_audience",
+    /// The token was exchanged as often as is allowed.
+    ExchangedTooOften = "exchanged_too_often",
+
     /// The access token lacks a scope.
     InsufficientScope = "insufficient_scope",
     /// A client's request to sign the user out is wrong.

@@ -5,7 +5,8 @@ use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use uuid::Uuid;
 
 use super::{
-    access_token,
+    access_token::{self, TokenCheckError, UserParts},
+    actor,
     client_auth::{TokenRequest, authenticate_client},
     error::{EndpointError, ErrorCode, OauthError, json_response},
     grant_store,
@@ -58,7 +59,7 @@ async fn revoke_token(
     let config = app.config.get();
     let request = authenticate_client(app, &config, request, &params, caller).await?;
     let token = params.required("token", MAX_TOKEN)?;
-    match find_grant_id(&request, token)? {
+    match find_grant_id(&request, token).await? {
         Some(id) => revoke_grant(&request, id).await,
         // RFC 7009 §2.2: an unknown or dead token is as good as revoked.
         None => Ok(()),
@@ -66,7 +67,10 @@ async fn revoke_token(
 }
 
 /// Finds the grant of a token; none if we know no such token.
-fn find_grant_id(request: &TokenRequest<'_>, token: &str) -> Result<Option<Uuid>, OauthError> {
+async fn find_grant_id(
+    request: &TokenRequest<'_>,
+    token: &str,
+) -> Result<Option<Uuid>, EndpointError> {
     let TokenRequest {
         app,
         config,
@@ -80,16 +84,36 @@ fn find_grant_id(request: &TokenRequest<'_>, token: &str) -> Result<Option<Uuid>
         return Ok(None);
     };
     if access_token::text_claim(&claims, "client_id") != client.client_id {
-        return Err(OTHER_CLIENT);
+        return Err(OTHER_CLIENT.into());
+    }
+    if actor::is_exchanged(&claims) {
+        return refuse_exchanged(request, token).await;
     }
     let description =
         "Tokens from client_credentials cannot be revoked. They end when they expire.";
-    access_token::grant_id(app, &claims)
-        .map(Some)
-        .ok_or(OauthError::new(
-            ErrorCode::UnsupportedTokenType,
-            description,
-        ))
+    let id = access_token::grant_id(app, &claims).ok_or(OauthError::new(
+        ErrorCode::UnsupportedTokenType,
+        description,
+    ))?;
+    Ok(Some(id))
+}
+
+/// EX-5: the grant behind an exchanged token is another client's, and nothing of its own could end. A dead
+/// one is as good as revoked.
+async fn refuse_exchanged(
+    request: &TokenRequest<'_>,
+    token: &str,
+) -> Result<Option<Uuid>, EndpointError> {
+    let (app, config) = (request.app, request.config);
+    match access_token::find_active(app, config, token, UserParts::User).await {
+        Ok(_) => {
+            let description =
+                "An exchanged token cannot be revoked. It ends with the grant of its user.";
+            Err(OauthError::new(ErrorCode::UnsupportedTokenType, description).into())
+        }
+        Err(TokenCheckError::Inactive(_)) => Ok(None),
+        Err(TokenCheckError::Infra(error)) => Err(error.into()),
+    }
 }
 
 /// RFC 7009 §2.1: a client revokes its own tokens alone; another client's stays valid (RV-3).

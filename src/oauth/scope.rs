@@ -58,13 +58,22 @@ fn may_carry(config: &Reloadable, client: &Client, audiences: Option<&str>, name
         Some(owner) => may_have_of(config, client, owner, name),
         None => is_registered(client, name),
     };
-    let is_for = |audience: &str| match (owner, config.resources.find(audience)) {
+    let is_for = |audience: &str| belongs_to(config, audience, name);
+    may_have && audiences.is_none_or(|audiences| audiences.split(' ').any(is_for))
+}
+
+/// Returns whether a scope may be in tokens for this audience (RS-3).
+#[must_use]
+pub(crate) fn belongs_to(config: &Reloadable, audience: &str, name: &str) -> bool {
+    match (
+        config.resources.of_scope(name),
+        config.resources.find(audience),
+    ) {
         (Some(owner), found) => found.is_some_and(|found| found.identifier == owner.identifier),
         // An API with scopes of its own gets no others beside those about the user.
         (None, Some(found)) => SUPPORTED.contains(&name) || found.scopes.is_empty(),
         (None, None) => true,
-    };
-    may_have && audiences.is_none_or(|audiences| audiences.split(' ').any(is_for))
+    }
 }
 
 /// The scopes of a request that the client may have; others are ignored (OIDC Core §3.1.2.1).

@@ -16,9 +16,9 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 use super::{
-    consent_store,
+    consent_store, exchange_rules,
     grant_check::SignIn,
-    introspect, par, revoke, scope,
+    introspect, par, revoke,
     token::{
         self,
         code_secret::{CodeBinding, CodeSecret},
@@ -293,7 +293,7 @@ impl TestApp {
     ) -> String {
         let config = self.app.config.get();
         let registered = crate::client::find(&config, client).unwrap();
-        let scope = scope::grantable(&config, registered, resources, scope);
+        let scope = exchange_rules::requestable(&config, registered, resources, scope);
         if !registered.first_party {
             let tx = self.app.db.begin().await.unwrap();
             consent_store::allow(&tx, &self.user, client, &scope)

@@ -51,6 +51,8 @@ pub enum TicketKind {
     /// The answer to a pushed request: live while there is none, then a tombstone that says what it
     /// was (PU-5).
     PushedAnswer,
+    /// An exchange of tokens that is in the audit log.
+    Exchange,
 }
 
 impl TicketKind {
@@ -66,6 +68,7 @@ impl TicketKind {
             Self::Posted => "posted",
             Self::Pushed => "par",
             Self::PushedAnswer => "par-used",
+            Self::Exchange => "exchange",
         }
     }
 }

@@ -13,8 +13,9 @@ use crate::{
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{ErrorCode, OauthError},
+        exchange_rules,
         reason::Reason,
-        resource, scope,
+        resource,
     },
     pkce::is_challenge,
     web::params::{ParamError, Params},
@@ -219,7 +220,7 @@ fn read_params(
     check_response(params)?;
     let requested_scope = params.optional_within("scope", 1024)?.unwrap_or_default();
     let resources = resource::requested(params, config, client, hints.issuer())?;
-    let scope = scope::grantable(config, client, resources.as_deref(), requested_scope);
+    let scope = exchange_rules::requestable(config, client, resources.as_deref(), requested_scope);
     let claims = ClaimsRequest::parse(&read_hint(params, "claims", MAX_REQUEST));
     Ok(AuthorizationParams {
         client_id: client.client_id.clone(),

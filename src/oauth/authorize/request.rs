@@ -11,7 +11,7 @@ use crate::{
     config::{Client, Reloadable},
     oauth::{
         error::{ErrorCode, OauthError},
-        scope,
+        exchange_rules,
     },
 };
 
@@ -131,7 +131,7 @@ impl<'a> AuthorizationRequest<'a> {
     pub(crate) fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
         let client = client::find(config, &params.client_id)?;
         let resources = params.resources.as_deref();
-        params.scope = scope::grantable(config, client, resources, &params.scope);
+        params.scope = exchange_rules::requestable(config, client, resources, &params.scope);
         let target = ResponseTarget {
             uri: VerifiedRedirect::check(client, &params.redirect_uri)?,
             state: params.state.clone(),

@@ -54,6 +54,7 @@ pub(crate) async fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, E
         client_id: &client.client_id,
         scope: &scope,
         cnf: Confirmation::of(request.jkt()),
+        act: None,
         sign_in: None,
     };
     Ok(TokenResponse {
@@ -63,6 +64,7 @@ pub(crate) async fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, E
         id_token: None,
         refresh_token: None,
         scope,
+        issued_token_type: None,
     })
 }
 

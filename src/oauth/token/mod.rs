@@ -9,6 +9,7 @@ pub(crate) mod client_credentials;
 mod code_check;
 pub(crate) mod code_secret;
 pub(crate) mod code_store;
+pub(crate) mod exchange;
 mod kept;
 pub(crate) mod refresh;
 
@@ -93,9 +94,9 @@ async fn grant_tokens(
             "client_credentials",
             client_credentials::issue(&request).await?,
         ),
+        exchange::GRANT_TYPE => ("token_exchange", exchange::exchange(&request).await?),
         _ => {
-            let description =
-                "The grant type must be authorization_code, refresh_token or client_credentials.";
+            let description = "The grant type is not one of grant_types_supported.";
             return Err(OauthError::new(ErrorCode::UnsupportedGrantType, description).into());
         }
     };
