@@ -31,6 +31,7 @@ use crate::{
         consent_store,
         error::{ErrorCode, OauthError},
         reason::Reason,
+        scope,
         scope_words::ScopeWords,
         user_claims::consent_scopes,
     },
@@ -180,8 +181,8 @@ async fn carry_out(
     };
     let request = step::restore(&pending, context)?;
     let step = match decision {
-        // An operator has changed what the client may have since the page was shown: it is shown anew.
-        Decision::Allow if shown != scopes_of(&request) => {
+        // An operator has given the client more since the page was shown: it is shown anew.
+        Decision::Allow if !covers(shown, &scopes_of(&request)) => {
             let path = format!("/consent?txn={}", handle.to_text());
             let path = with_client(&path, Some(&pending.client_id));
             return Ok(Some(AuthorizationStep::Page(path)));
@@ -216,7 +217,13 @@ fn respond(
     }
 }
 
-/// Returns the scopes that the user is asked for.
+/// Returns whether all these scopes were shown.
+fn covers(shown: &str, scopes: &str) -> bool {
+    let mut names = scopes.split_ascii_whitespace();
+    names.all(|name| scope::has(shown, name))
+}
+
+/// Returns the scopes that the page shows.
 fn scopes_of(request: &AuthorizationRequest<'_>) -> String {
     consent_scopes(&request.params.scope, &request.params.claims)
 }

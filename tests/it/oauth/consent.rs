@@ -472,51 +472,6 @@ async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone()
     );
 }
 
-/// An operator may change a client while a user reads what it asks for.
-#[tokio::test]
-async fn rs_5_nothing_is_allowed_that_the_page_did_not_show() {
-    let test_app = test_app().await;
-    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
-    let set_scopes = |more: &[&str]| {
-        let scopes = ["openid", "email"].iter().chain(more);
-        let scopes: Vec<String> = scopes.map(|scope| (*scope).to_owned()).collect();
-        test_app.configure(|config| config.clients[1].scopes = scopes);
-    };
-    let request = |prompt| asks("foreign", &[("scope", "openid email extra:use"), prompt]);
-    let allowed = async |browser: &mut Browser<'_>| {
-        let back = browser.open(&request(("prompt", "none"))).await;
-        of(&sent_back(&back), "error")
-    };
-    set_scopes(&["extra:use"]);
-    let answer = browser.open(&request(("state", "s"))).await;
-    set_scopes(&[]);
-    let page = browser.follow(&answer).await;
-    assert!(!page.text_of("ul#scopes").unwrap().contains("extra:use"));
-    set_scopes(&["extra:use"]);
-
-    let allow = [("decision", "allow")];
-    let again = browser.submit(&page, "consent", &allow).await;
-    let to = again.location().expect("the page anew");
-    assert_eq!(to.path(), "/consent", "{to}");
-    assert_eq!(allowed(&mut browser).await, "consent_required");
-    let page = browser.follow(&again).await;
-    assert!(page.text_of("ul#scopes").unwrap().contains("extra:use"));
-    // What the page showed cannot be changed in its form.
-    let forged = [("decision", "allow"), ("shown", "openid email")];
-    let refused = browser.submit(&page, "consent", &forged).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    set_scopes(&[]);
-    let less = browser.submit(&page, "consent", &allow).await;
-    assert_eq!(less.location().unwrap().path(), "/consent", "less, too");
-    let page = browser.follow(&less).await;
-    let done = browser.submit(&page, "consent", &allow).await;
-    let to = leads_to(&done);
-    assert!(to.query_pairs().any(|(name, _)| name == "code"), "{to}");
-    assert_eq!(allowed(&mut browser).await, "", "the two that were shown");
-    set_scopes(&["extra:use"]);
-    assert_eq!(allowed(&mut browser).await, "consent_required");
-}
-
 #[tokio::test]
 async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
     let test_app = test_app().await;

@@ -31,6 +31,7 @@ on_both!(
     rs_3_a_token_is_made_as_its_resource_says,
     rs_4_a_resource_is_named_in_any_spelling_and_spelled_as_registered,
     rs_5_the_user_reads_words_under_the_name_of_the_resource,
+    rs_5_nothing_is_allowed_that_the_page_did_not_show,
     rs_6_what_an_operator_takes_away_is_in_no_further_token,
     rs_6_a_request_that_waits_loses_what_is_taken_away,
     rs_8_a_token_for_one_resource_is_worth_nothing_at_another,
@@ -344,6 +345,45 @@ async fn rs_5_the_user_reads_words_under_the_name_of_the_resource(test_app: Test
     let tokens = named.tokens(&mut browser).await;
     let granted = "openid lessons:write lessons:read";
     assert_token(&test_app, &tokens, LESSONS, granted).await;
+}
+
+/// An operator may change an API while a user reads what a client requests.
+async fn rs_5_nothing_is_allowed_that_the_page_did_not_show(test_app: TestApp) {
+    prepare(&test_app);
+    let mut browser = signed_in(&test_app, "rs5-shown@example.com").await;
+    let attempt = asking("openid lessons:read lessons:write").with("client_id", "foreign");
+    let silent = attempt.clone().with("prompt", "none");
+    let fewer = |blocks: &mut Value| {
+        let scopes = blocks[0]["scopes"].as_object_mut().unwrap();
+        scopes.remove("lessons:write");
+    };
+    let shows_writing = |page: &Page| page.text().contains("Book lessons");
+    let asked = browser.open(&attempt.path()).await;
+    set_blocks(&test_app, fewer);
+    let page = browser.follow(&asked).await;
+    assert!(!shows_writing(&page), "{}", page.text());
+    set_blocks(&test_app, |_| {});
+
+    let allow = [("decision", "allow")];
+    let again = browser.submit(&page, "consent", &allow).await;
+    let to = again.location().expect("the page anew");
+    assert_eq!(to.path(), "/consent", "{to}");
+    let error = authorization_error(&mut browser, &silent).await;
+    assert_eq!(error, "consent_required", "nothing is stored");
+    // What a page showed cannot be changed in its form.
+    let forged = [
+        ("decision", "allow"),
+        ("shown", "openid lessons:read lessons:write"),
+    ];
+    let refused = browser.submit(&page, "consent", &forged).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let page = browser.follow(&again).await;
+    assert!(shows_writing(&page), "{}", page.text());
+    let done = browser.submit(&page, "consent", &allow).await;
+    let to = done.refresh().unwrap();
+    assert!(to.query_pairs().any(|(name, _)| name == "code"), "{to}");
+    let back = browser.open(&silent.path()).await;
+    assert!(parameter(&back, "code").is_some(), "{}", back.summary());
 }
 
 async fn rs_6_what_an_operator_takes_away_is_in_no_further_token(test_app: TestApp) {
