@@ -421,10 +421,8 @@ impl Store for Memory {
     }
 
     fn describe(&self) -> String {
-        format!(
-            "in this process, at most {} bytes",
-            self.lock().account.usage().limit
-        )
+        let limit = self.lock().account.usage().limit;
+        format!("in this process, at most {limit} bytes")
     }
 }
 
