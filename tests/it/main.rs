@@ -24,6 +24,7 @@ mod base_path;
 mod cli;
 mod client;
 mod db;
+mod device;
 mod exchange;
 mod federation;
 mod hostile;
