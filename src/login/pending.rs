@@ -99,6 +99,12 @@ pub struct PendingRequest {
 }
 
 impl PendingRequest {
+    /// Returns the client; none for a user who connects a device.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        Some(self.client_id.as_str()).filter(|id| !id.is_empty())
+    }
+
     /// Sets the origin, unless it is set already.
     pub fn remember_origin(&mut self, handle: &Plain) {
         self.origin.get_or_insert_with(|| handle.hash().to_column());

@@ -8,7 +8,6 @@ use askama::Template;
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 
 use super::{
-    start::PAGE_PATH,
     store::{self, Decision, OpenRequest},
     user_code::UserCode,
 };
@@ -224,7 +223,7 @@ fn render_code_form(
     let page = CodePage {
         localizer: &context.localizer,
         entered,
-        error,
+        error: error.map(|key| context.localizer.text(key)),
         form_token: &context.session_form_token(app, CODE_FORM),
     };
     context.with_pre_login_cookie(render_page(&page, context.page_options.clone()))
@@ -269,7 +268,7 @@ struct CodePage<'a> {
     localizer: &'a Localizer,
     /// What the user entered before.
     entered: &'a str,
-    error: Option<&'static str>,
+    error: Option<String>,
     form_token: &'a str,
 }
 

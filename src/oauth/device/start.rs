@@ -28,7 +28,7 @@ const KNOWN: [&str; 5] = [
 ];
 
 /// Where the user enters the code.
-pub(super) const PAGE_PATH: &str = "/device";
+const PAGE_PATH: &str = "/device";
 
 /// How many seconds a device waits between two polls.
 const INTERVAL: u64 = 5;
