@@ -63,6 +63,8 @@ pub struct Macs {
     pub jti: Arc<Sealer>,
     /// Signs the nonces of DPoP proofs.
     pub dpop_nonce: Mac,
+    /// Hashes the codes that devices show.
+    pub user_code: Mac,
 }
 
 impl Macs {
@@ -79,6 +81,8 @@ impl Macs {
             successor: Arc::new(keys.sealer("refresh token successor v1")),
             jti: Arc::new(keys.sealer("access token jti v1")),
             dpop_nonce: keys.mac("DPoP nonce v1"),
+            // The oldest key, as for addresses: a code is looked up under one name.
+            user_code: keys.oldest_mac("device user code v1"),
         }
     }
 }

@@ -61,6 +61,10 @@ pub enum Kind {
     TokenRefused,
     /// A client revoked its grant.
     TokenRevoked,
+    /// A user allowed a device to use their account.
+    DeviceApproved,
+    /// A user denied it.
+    DeviceDenied,
     /// A user removed an application's access.
     AccessWithdrawn,
     /// A provider's discovery document was refused; the previous one stays in use.
@@ -111,6 +115,8 @@ impl Kind {
             Self::TokenExchanged => "token.exchanged",
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
+            Self::DeviceApproved => "device.approved",
+            Self::DeviceDenied => "device.denied",
             Self::AccessWithdrawn => "access.withdrawn",
             Self::ProviderRefused => "provider.refused",
             Self::KeyPublished => "key.published",

@@ -145,6 +145,34 @@ pub async fn pushed(
     hit_network(tickets, "pushed network", caller, &limits.authorize).await
 }
 
+/// Counts a sign-in that a device starts, by its network. `Some` is a refusal with 429.
+pub async fn device_start(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, InfraError> {
+    hit_network(tickets, "device", caller, &limits.device).await
+}
+
+/// Counts a code of a device that a session tries, right or wrong, and then for its network. `Some` is a
+/// refusal with 429.
+pub async fn device_code(
+    tickets: &Tickets,
+    caller: IpAddr,
+    session: Uuid,
+    limits: &Limits,
+) -> Result<Option<Duration>, InfraError> {
+    let subject = Hash::of(session.as_bytes());
+    let of_session = tickets.charged_to(Payer::Session(session));
+    let budgets = &limits.device_codes;
+    let wait = hit(&of_session, "device code", &subject, budgets).await?;
+    if wait.is_some() {
+        return Ok(wait);
+    }
+    let of_network: Vec<Budget> = budgets.iter().map(|budget| budget.times(4)).collect();
+    hit_network(tickets, "device code network", caller, &of_network).await
+}
+
 /// Returns how long `payer` has to wait until it may show another proof of possession at a client. Counts
 /// nothing: see [`count_proof`].
 pub async fn peek_proof(

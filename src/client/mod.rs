@@ -100,7 +100,9 @@ pub fn any_public(config: &Reloadable) -> bool {
 /// Returns whether a client may have grants of users.
 #[must_use]
 pub fn acts_for_users(client: &Client) -> bool {
-    client.grant_types.contains(&GrantType::AuthorizationCode)
+    let is_of_user =
+        |used: &GrantType| matches!(used, GrantType::AuthorizationCode | GrantType::DeviceCode);
+    client.grant_types.iter().any(is_of_user)
 }
 
 /// Returns whether there is a client that may exchange tokens.

@@ -39,7 +39,7 @@ changed_keys! {
     }
     reloadable_telemetry: ReloadableTelemetry "telemetry." { level }
     reloadable_sections: Reloadable "" {
-        magic_link, session, token, limits, api, clients, resources, providers; server, telemetry, stored
+        magic_link, session, token, limits, api, device, clients, resources, providers; server, telemetry, stored
     }
 }
 

@@ -34,6 +34,8 @@ pub enum GrantType {
     AuthorizationCode,
     /// Tokens for the client itself, without a user.
     ClientCredentials,
+    /// Tokens for a device without a browser (RFC 8628), while `[device]` is on.
+    DeviceCode,
 }
 
 /// When a client gets refresh tokens.

@@ -50,6 +50,7 @@ fn read_config(sections: &mut Sections) -> Config {
             token: sections.read("token"),
             limits: sections.read("limits"),
             api: sections.read("api"),
+            device: sections.read("device"),
             clients: sections.read("clients"),
             resources: sections.read("resources"),
             stored: StoredClients::default(),

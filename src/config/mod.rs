@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod client_block;
 mod deserialize;
+mod device;
 mod exchange;
 pub mod jwks;
 mod layers;
@@ -37,6 +38,7 @@ mod tests;
 
 pub use client::{Alg, Client, ClientAuth, GrantType, IdTokenClaim, RefreshTokens};
 pub use client_block::{ClientBlock, client_definition};
+pub use device::Device;
 pub use exchange::ExchangeRule;
 pub use live::{Change, Live};
 pub use load::{Loaded, Source};

@@ -30,6 +30,9 @@ pub const RESUME_PATH: &str = "/oauth2/authorize/resume";
 /// Where `federation` resumes a request of an app.
 const APP_RESUME_PATH: &str = "/login/app";
 
+/// Where a user connects a device.
+const DEVICE_PATH: &str = "/device";
+
 /// The opaque request in a stored one.
 const REQUEST: &str = "/pending/request";
 
@@ -47,6 +50,8 @@ pub enum ResumedBy {
     Protocol,
     /// `federation`, for an app that shows its own sign-in form.
     Upstream,
+    /// `oauth`, for a user who connects a device. There is no client yet: its fields are empty.
+    Device,
 }
 
 impl ResumedBy {
@@ -55,6 +60,7 @@ impl ResumedBy {
         match self {
             Self::Protocol => RESUME_PATH,
             Self::Upstream => APP_RESUME_PATH,
+            Self::Device => DEVICE_PATH,
         }
     }
 }
@@ -93,6 +99,12 @@ pub struct PendingRequest {
 }
 
 impl PendingRequest {
+    /// Returns the client; none for a user who connects a device.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        Some(self.client_id.as_str()).filter(|id| !id.is_empty())
+    }
+
     /// Sets the origin, unless it is set already.
     pub fn remember_origin(&mut self, handle: &Plain) {
         self.origin.get_or_insert_with(|| handle.hash().to_column());

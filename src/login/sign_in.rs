@@ -73,7 +73,10 @@ pub async fn render(
         localizer: &context.localizer,
         email: view.email,
         error: view.error,
-        client: view.pending.map(|pending| pending.client_name.as_str()),
+        client: view
+            .pending
+            .map(|pending| pending.client_name.as_str())
+            .filter(|name| !name.is_empty()),
         txn: view.txn,
         client_query: &with_client("", view.pending.map(|pending| pending.client_id.as_str())),
         remember_checked: view.remembered,
@@ -121,7 +124,7 @@ async fn flow_left(
 /// tab.
 fn way_on(txn: Option<&str>, pending: Option<&PendingRequest>) -> Option<String> {
     let pending = pending.filter(|pending| pending.signed_in_since)?;
-    if pending.resumed_by != ResumedBy::Protocol {
+    if pending.resumed_by == ResumedBy::Upstream {
         return None;
     }
     let path = format!("{}?txn={}", pending.resumed_by.resume_path(), txn?);

@@ -14,7 +14,10 @@ use poem::{
 use serde_json::{Map, Value, json};
 use unic_langid::LanguageIdentifier;
 
-use super::{claims_request, scope, token::exchange};
+use super::{
+    claims_request, scope,
+    token::{device, exchange},
+};
 use crate::{
     app::App,
     client,
@@ -116,6 +119,11 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
     });
     let mut members = document.as_object().cloned().unwrap_or_default();
     members.extend(configured_members(config));
+    if config.device.enabled {
+        // RFC 8628 §4.
+        let endpoint = format!("{issuer}/oauth2/device_authorization");
+        members.insert("device_authorization_endpoint".to_owned(), endpoint.into());
+    }
     Value::Object(members)
 }
 
@@ -124,6 +132,9 @@ fn grant_types(config: &Reloadable) -> Vec<&'static str> {
     let mut types = vec!["authorization_code", "refresh_token", "client_credentials"];
     if client::any_exchange(config) {
         types.push(exchange::GRANT_TYPE);
+    }
+    if config.device.enabled {
+        types.push(device::GRANT_TYPE);
     }
     types
 }

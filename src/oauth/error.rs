@@ -58,11 +58,21 @@ pub(crate) enum ErrorCode {
     InvalidDpopProof,
     /// RFC 9449 §8.
     UseDpopNonce,
+    /// RFC 8628 §3.5.
+    AuthorizationPending,
+    SlowDown,
+    ExpiredToken,
     TemporarilyUnavailable,
     ServerError,
 }
 
 impl ErrorCode {
+    /// Returns whether the client is to ask again, which is no refusal (RFC 8628 §3.5).
+    #[must_use]
+    pub(crate) const fn is_pending(self) -> bool {
+        matches!(self, Self::AuthorizationPending | Self::SlowDown)
+    }
+
     /// Returns the registered name.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
@@ -85,6 +95,9 @@ impl ErrorCode {
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::App,
-    config::GrantType,
+    client,
     error::InfraError,
     key, user,
     web::{caller::Caller, params::Params},
@@ -112,8 +112,7 @@ async fn introspect_refresh_token(
     let grant = &stored.grant;
     let position = token.position_in(grant, now);
     let is_live = matches!(position, FamilyPosition::Current | FamilyPosition::Repeated);
-    let may_refresh = client.grant_types.contains(&GrantType::AuthorizationCode)
-        && scope::allows_refresh(client, &grant.scope);
+    let may_refresh = client::acts_for_users(client) && scope::allows_refresh(client, &grant.scope);
     if !is_live || !may_refresh || grant.client_id != client.client_id {
         return Ok(None);
     }

@@ -14,6 +14,7 @@ pub(crate) mod claims_request;
 pub(crate) mod client_auth;
 pub(crate) mod connected;
 pub(crate) mod consent_store;
+pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod end_session;
 pub(crate) mod error;

@@ -10,7 +10,8 @@ use crate::{
     login::{restart, resume, sign_in},
     magic_link::pages,
     oauth::{
-        authorize, connected, discovery, end_session, introspect, par, revoke, token, userinfo,
+        authorize, connected, device, discovery, end_session, introspect, par, revoke, token,
+        userinfo,
     },
     web::{
         assets,
@@ -190,6 +191,17 @@ fn add_browser_oauth(routes: Route) -> Route {
             ),
         )
         .at(
+            "/device",
+            allow_methods(
+                "GET, POST",
+                get(device::page::show).post(device::page::enter),
+            ),
+        )
+        .at(
+            "/device/decide",
+            allow_methods("POST", post(device::page::decide)),
+        )
+        .at(
             "/oauth2/logout",
             allow_methods(
                 "GET, POST",
@@ -232,6 +244,10 @@ fn add_client_oauth(routes: Route, origins: impl Origins + Clone + 'static) -> R
         .at(
             "/oauth2/revoke",
             cors(origins, allow_methods("POST", post(revoke::revoke))),
+        )
+        .at(
+            "/oauth2/device_authorization",
+            allow_methods("POST", post(device::start::start)),
         )
         .at(
             "/oauth2/introspect",

@@ -53,6 +53,10 @@ pub enum TicketKind {
     PushedAnswer,
     /// An exchange of tokens that is in the audit log.
     Exchange,
+    /// A device that waits for its user (DE-6).
+    Device,
+    /// What the user of such a device enters (DE-3).
+    UserCode,
 }
 
 impl TicketKind {
@@ -69,6 +73,8 @@ impl TicketKind {
             Self::Pushed => "par",
             Self::PushedAnswer => "par-used",
             Self::Exchange => "exchange",
+            Self::Device => "device",
+            Self::UserCode => "user-code",
         }
     }
 }

@@ -25,6 +25,7 @@ mod base_path;
 mod cli;
 mod client;
 mod db;
+mod device;
 mod exchange;
 mod fapi;
 mod federation;

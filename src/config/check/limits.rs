@@ -36,6 +36,9 @@ pub(super) fn check(settings: &Reloadable, section: &mut Section<'_>) {
         ("network", &limits.network),
         ("authorize", &limits.authorize),
         ("pushed", &limits.pushed),
+        ("device", &limits.device),
+        ("device_client", &limits.device_client),
+        ("device_codes", &limits.device_codes),
         ("known_device", &limits.known_device),
         ("wrong_codes", &limits.wrong_codes),
         (
@@ -94,6 +97,8 @@ fn warn_about_insecure_limits(settings: &Reloadable, section: &mut Section<'_>) 
         ("network", &limits.network, &default.network),
         ("authorize", &limits.authorize, &default.authorize),
         ("pushed", &limits.pushed, &default.pushed),
+        ("device", &limits.device, &default.device),
+        ("device_codes", &limits.device_codes, &default.device_codes),
         ("known_device", &limits.known_device, &default.known_device),
         (
             "client_failures",

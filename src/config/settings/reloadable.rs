@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::config::{
     client::Client,
+    device::Device,
     profile::AssertionAudience,
     providers::Provider,
     resources::{AccessTokenTyp, Resources},
@@ -22,6 +23,7 @@ pub struct Reloadable {
     pub token: Token,
     pub limits: Limits,
     pub api: Api,
+    pub device: Device,
     /// The clients of the file.
     pub clients: Vec<Client>,
     /// The APIs that have scopes, words or tokens of their own.
@@ -246,6 +248,12 @@ pub struct Limits {
     /// Requests that one client with a secret or a key pushes. Those of public clients count by
     /// network, as `authorize`.
     pub pushed: Vec<Budget>,
+    /// Sign-ins that devices start from one IPv4 address or IPv6 /64 (RFC 8628).
+    pub device: Vec<Budget>,
+    /// Sign-ins that devices start for one client.
+    pub device_client: Vec<Budget>,
+    /// Codes of devices that one session tries; its network has four times as many.
+    pub device_codes: Vec<Budget>,
     /// Emails that one browser or app requests for addresses that it signed in with before, all
     /// together. While this and three times `network` for all such devices of its network last, none of
     /// the budgets above counts.
@@ -284,6 +292,9 @@ impl Default for Limits {
             network: budgets(&[(20, 600), (50, 3600)]),
             authorize: budgets(&[(600, 600)]),
             pushed: budgets(&[(3000, 60)]),
+            device: budgets(&[(30, 600)]),
+            device_client: budgets(&[(1000, 600)]),
+            device_codes: budgets(&[(5, 600)]),
             known_device: budgets(&[(10, 900), (50, 86_400)]),
             resend_seconds: vec![30, 60, 120],
             sends_per_flow: 5,

@@ -92,7 +92,7 @@ pub async fn start(
                 path: with_client(&path, Some(&pending.client_id)),
             });
         }
-        client_id = Some(pending.client_id);
+        client_id = pending.client().map(str::to_owned);
     }
     let refused = |error| refused(error, client_id.as_deref());
     let flow = NewFlow {

@@ -172,6 +172,29 @@ name-error-character = Enter your name in one line, without special control char
 name-error-invisible = Enter a name that people can see. This one has only invisible characters.
 name-error-long = Enter a name of at most { $most } characters.
 
+## Connecting a device
+device-title = Connect a device
+device-lede = Enter the code that your device shows.
+device-code = Code on the device
+device-code-hint = 8 letters
+device-submit = Continue
+device-warning = Only continue if you started this yourself, on a device in front of you. Never enter a code that someone sent you.
+device-error-code = That code is wrong or has expired. Check the code on your device, or start over there.
+device-error-over = This request has ended. Start over on your device.
+device-question-title = Let { $client } on a device use your account?
+device-question-lede = You're signed in as { $email }. If you allow access, { $client } on the device can:
+device-question-none = You're signed in as { $email }. If you allow access, { $client } on the device is connected to your account.
+device-shown = The device must show the code { $code }.
+device-from = Started at { $time }, from the network { $network }.
+device-elsewhere = The device isn't on the network you're using now. If you don't know why, don't allow access.
+device-deny = Don't allow
+device-allow = Allow access
+device-allowed-title = Your device is connected
+device-allowed-lede = Go back to your device. You can close this page.
+device-denied-title = Access not allowed
+device-denied-lede = The device can't use your account. You can close this page.
+device-access = Manage apps with access
+
 ## Signing out at an app's request
 logout-title = Sign out?
 logout-lede = You're signed in as { $email } in this browser.

@@ -172,6 +172,29 @@ name-error-character = Saisissez votre nom sur une seule ligne, sans caractères
 name-error-invisible = Saisissez un nom visible. Celui-ci ne contient que des caractères invisibles.
 name-error-long = Saisissez un nom de { $most } caractères au plus.
 
+## Connecter un appareil
+device-title = Connecter un appareil
+device-lede = Saisissez le code affiché par votre appareil.
+device-code = Code de l’appareil
+device-code-hint = 8 lettres
+device-submit = Continuer
+device-warning = Ne continuez que si vous avez commencé vous-même, sur un appareil devant vous. Ne saisissez jamais un code que l’on vous a envoyé.
+device-error-code = Ce code est incorrect ou a expiré. Vérifiez le code sur votre appareil, ou recommencez sur celui-ci.
+device-error-over = Cette demande est terminée. Recommencez sur votre appareil.
+device-question-title = Autoriser { $client }, sur un appareil, à utiliser votre compte ?
+device-question-lede = Vous utilisez le compte { $email }. Si vous autorisez l’accès, { $client } sur l’appareil pourra :
+device-question-none = Vous utilisez le compte { $email }. Si vous autorisez l’accès, { $client } sur l’appareil aura accès à votre compte.
+device-shown = L’appareil doit afficher le code { $code }.
+device-from = Demande commencée à cette date : { $time }, depuis le réseau { $network }.
+device-elsewhere = L’appareil n’est pas sur le réseau que vous utilisez. Si vous ne savez pas pourquoi, n’autorisez pas l’accès.
+device-deny = Ne pas autoriser
+device-allow = Autoriser l’accès
+device-allowed-title = Votre appareil est connecté
+device-allowed-lede = Revenez à votre appareil. Vous pouvez fermer cette page.
+device-denied-title = Accès non autorisé
+device-denied-lede = L’appareil ne peut pas utiliser votre compte. Vous pouvez fermer cette page.
+device-access = Gérer les applications ayant accès
+
 ## Se déconnecter à la demande d’une application
 logout-title = Se déconnecter ?
 logout-lede = Vous utilisez le compte { $email } dans ce navigateur.

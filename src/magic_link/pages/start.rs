@@ -93,7 +93,7 @@ async fn start(
     let request = SignInRequest {
         holder: context.holder(),
         address: &address,
-        client_id: pending.as_ref().map(|pending| pending.client_id.as_str()),
+        client_id: pending.as_ref().and_then(PendingRequest::client),
         locale: &context.localizer.tag,
         device: context.device.as_ref().map(Plain::hash),
         remembered,

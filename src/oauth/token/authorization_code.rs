@@ -16,15 +16,15 @@ use crate::{
     oauth::{
         client_auth::TokenRequest,
         error::EndpointError,
-        grant_check::{GrantCheck, GrantSource, ensure_grant_is_authorized},
         grant_store,
-        issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
+        issue::TokenResponse,
         reason::Reason,
         resource,
         token::{
             code_check::{check_binding, invalid_grant},
             code_secret::{CodeBinding, CodeSecret},
             code_store::{AuthorizationCode, Tombstone, claim_code, give_back_code, read_code},
+            first_tokens::{ClaimedGrant, store_and_issue},
         },
     },
     pkce,
@@ -239,57 +239,18 @@ async fn redeem(
     tx: Tx,
     claimed: &ClaimedCode,
 ) -> Result<TokenResponse, EndpointError> {
-    let ClaimedCode { code, audience, .. } = claimed;
-    let TokenRequest {
-        app,
-        config,
-        client,
-        ..
-    } = *request;
-    let check = GrantCheck {
-        source: GrantSource::Code(&code.sign_in),
-        client,
-        scope: &code.scope,
-        claims: &code.claims,
-    };
-    let holder = ensure_grant_is_authorized(&tx, &config.session, &check).await?;
-    let user = holder.user;
-    let new = NewGrant {
+    let code = &claimed.code;
+    let grant = ClaimedGrant {
         id: code.grant_id,
-        user: &user,
         sign_in: &code.sign_in,
-        client,
         scope: &code.scope,
-        resources: code.resources.as_deref(),
         claims: &code.claims,
-        jkt: request.jkt(),
-    };
-    let (grant, refresh_token) = new_grant(app, config, new, tx.now);
-    let event = request
-        .event(AuditKind::TokenIssued)
-        .user(user.id)
-        .session(code.sign_in.session_id);
-    if !grant_store::insert(&tx, grant.clone(), event).await? {
-        return Err(invalid_grant(Reason::GrantExists).into());
-    }
-    if holder.has_most_grants {
-        grant_store::revoke_surplus(&tx, user.id, &client.client_id).await?;
-    }
-    let subject = TokenSubject {
-        grant: &grant,
-        user: &user,
-        client,
-        scope: &grant.scope,
-        audience,
+        resources: code.resources.as_deref(),
         nonce: code.nonce.as_deref(),
-        jkt: request.jkt(),
+        audience: &claimed.audience,
+        exists: invalid_grant(Reason::GrantExists),
     };
-    let tokens = issue_tokens(app, config, &tx, &subject).await?;
-    tx.commit().await?;
-    Ok(TokenResponse {
-        refresh_token,
-        ..tokens
-    })
+    store_and_issue(request, tx, &grant).await
 }
 
 #[cfg(test)]

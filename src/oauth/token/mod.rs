@@ -9,7 +9,9 @@ pub(crate) mod client_credentials;
 mod code_check;
 pub(crate) mod code_secret;
 pub(crate) mod code_store;
+pub(crate) mod device;
 pub(crate) mod exchange;
+mod first_tokens;
 mod kept;
 pub(crate) mod refresh;
 
@@ -57,7 +59,7 @@ pub(crate) async fn token(Data(app): Data<&App>, request: &Request, body: Body) 
             with_dpop_nonce(json_response(StatusCode::OK, &tokens), nonce.as_deref())
         }
         Err(error) => {
-            if let Some(code) = error.code() {
+            if let Some(code) = error.code().filter(|code| !code.is_pending()) {
                 metrics::tokens_refused(code.name());
             }
             error.into_response(&caller)
@@ -94,6 +96,7 @@ async fn grant_tokens(
             "client_credentials",
             client_credentials::issue(&request).await?,
         ),
+        device::GRANT_TYPE => ("device_code", device::poll(&request).await?),
         exchange::GRANT_TYPE => ("token_exchange", exchange::exchange(&request).await?),
         _ => {
             let description = "The grant type is not one of grant_types_supported.";

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::{
     audit::Kind as AuditKind,
+    client,
     config::GrantType,
     db::Tx,
     error::InfraError,
@@ -41,7 +42,9 @@ const fn invalid_grant(reason: Reason) -> OauthError {
 /// token and a token with a wrong secret change nothing.
 pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     // A refresh continues what a code began; clients of the sign-in API register this grant, too.
-    request.check_grant_type(GrantType::AuthorizationCode)?;
+    if !client::acts_for_users(request.client) {
+        request.check_grant_type(GrantType::AuthorizationCode)?;
+    }
     let TokenRequest {
         app,
         config,

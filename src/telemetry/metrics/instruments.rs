@@ -37,6 +37,7 @@ pub(super) struct Instruments {
     pub(super) tokens_refused: Counter<u64>,
     pub(super) pushed: Counter<u64>,
     pub(super) push_refused: Counter<u64>,
+    pub(super) device: Counter<u64>,
     pub(super) dpop_proofs: Counter<u64>,
     pub(super) key_age: Gauge<f64>,
     pub(super) memory: Gauge<u64>,
@@ -157,6 +158,7 @@ impl Instruments {
                 "entree_requests_push_refused",
                 "Refused pushes of authorization requests, by error.",
             ),
+            device: make.counter("entree_device_sign_ins", "Sign-ins of devices, by step."),
             dpop_proofs: make.counter(
                 "entree_dpop_proofs",
                 "Proofs of possession (DPoP), by outcome.",

@@ -21,11 +21,12 @@ use instruments::Instruments;
 pub(super) use instruments::resource;
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 42] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
     "entree_database_connections_max",
+    "entree_device_sign_ins_total",
     "entree_dpop_proofs_total",
     "entree_http_request_duration_seconds",
     "entree_key_age_seconds",
@@ -267,6 +268,12 @@ pub fn pushed(client: &str) {
 pub fn push_refused(error: &'static str) {
     let error = label("error", error);
     instruments().push_refused.add(1, &[error]);
+}
+
+/// Counts a step of a device's sign-in: `started`, `approved`, `denied` or `delivered`.
+pub fn device(step: &'static str) {
+    let step = label("step", step);
+    instruments().device.add(1, &[step]);
 }
 
 /// Counts a proof of possession by what became of it: `accepted`, `invalid`, `nonce_demanded`,

@@ -25,6 +25,7 @@ fn everything() {
     tokens("authorization_code", "lessons-web");
     tokens_refused("invalid_grant");
     dpop_proof("accepted");
+    device("started");
     pushed("lessons-web");
     push_refused("invalid_request");
     upstream_started("work");

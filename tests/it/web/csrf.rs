@@ -12,6 +12,7 @@ use sea_orm::EntityTrait as _;
 use testkit::page::{Form, Page};
 
 use crate::{
+    device,
     federation::linking,
     oauth::{Attempt, register, signed_in},
     test_app::{Browser, PUBLIC, TestApp, encoded, fields},
@@ -205,6 +206,19 @@ async fn ready(test_app: &'static TestApp, route: &str) -> Vec<Ready<'static>> {
                 fill: vec![],
             }]
         }
+        "/device" | "/device/decide" => {
+            device::prepare(test_app);
+            let mut browser = signed_in(test_app, "device@example.com").await;
+            let started = device::start(test_app, &[]).await;
+            let code = started["user_code"].as_str().unwrap();
+            let page = browser.open("/device").await;
+            let fill = [("user_code", code)];
+            if route == "/device" {
+                return vec![of(&page, browser, "device", &fill)];
+            }
+            let question = browser.submit(&page, "device", &fill).await;
+            vec![of(&question, browser, "decide", &[("decision", "allow")])]
+        }
         other => panic!("{other} is protected, and no test here knows its form"),
     }
 }
@@ -396,6 +410,10 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                 "{}",
                 answer.summary()
             );
+            if route == "/device" {
+                // It only shows a question.
+                continue;
+            }
             if route == "/oauth2/authorize/cancel" {
                 // It changes no row: it takes the request out of the ticket store.
                 assert!(

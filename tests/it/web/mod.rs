@@ -5,5 +5,5 @@ mod csrf;
 mod cut;
 mod lanes;
 mod notices;
-mod outage;
+pub(crate) mod outage;
 mod references;

@@ -23,7 +23,7 @@ on_both!(
 const STEPS: usize = 11;
 
 /// The same service without its database.
-async fn without_database(app: &App) -> App {
+pub(crate) async fn without_database(app: &App) -> App {
     let file = child::scratch("away").join("entree.db");
     let url = format!("sqlite:{}", file.display());
     let db = Db::connect(&url, 1, Clock::default()).await.unwrap();
