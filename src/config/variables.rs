@@ -6,9 +6,10 @@ use toml::{Table, Value};
 use super::{layers::path_of_variable, problem::Problem};
 
 /// The sections whose keys hints name.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "api",
     "database",
+    "device",
     "limits",
     "magic_link",
     "mail",

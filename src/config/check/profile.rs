@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::config::{
-    client::{Alg, Client, ClientAuth},
+    client::{Alg, Client, ClientAuth, GrantType},
     jwks::SigAlg,
     problem::Section,
     profile::{AssertionAudience, Profile, keys_of_fapi2},
@@ -37,6 +37,12 @@ pub(super) fn check(client: &Client, section: &mut Section<'_>) {
              which have no key of their own to sign with.",
         );
     }
+    section.require(
+        !client.grant_types.contains(&GrantType::DeviceCode),
+        "grant_types",
+        "has device_code, which profile = \"fapi2\" does not allow",
+        "Remove device_code: a device that shows a code is a client of its own, without the profile.",
+    );
     let mut keys = client.jwks.iter().flat_map(|jwks| &jwks.keys);
     section.require(
         !keys.any(|key| key.alg == Some(SigAlg::RS256)),

@@ -1,8 +1,8 @@
 //! `/device`: a signed-in user enters the code that a device shows, reads who asks for what, and allows or
 //! denies it (RFC 8628 §3.3, §5.4).
 //!
-//! The code is entered by hand, and the user is asked each time, for first-party clients too: whoever holds
-//! the device gets the tokens, and an attacker may have started the sign-in elsewhere.
+//! The code is entered by hand, and the user is asked each time, for first-party clients too: the party that
+//! holds the device gets the tokens, and an attacker may have started the sign-in elsewhere.
 
 use askama::Template;
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
@@ -190,10 +190,8 @@ async fn carry_out(
         consent_store::allow(&tx, &current.user, &client.client_id, &scopes).await?;
         session::record_use(tx.conn(), &current.session, tx.now).await?;
         tx.commit().await?;
-        let approved = Decision::Approved {
-            user_id: current.user.id,
-            sign_in: SignIn::from(&current.session),
-        };
+        let sign_in = SignIn::from(&current.session);
+        let approved = Decision::Approved { sign_in };
         (Kind::DeviceApproved, approved)
     } else {
         (Kind::DeviceDenied, Decision::Denied)

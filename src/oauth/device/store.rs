@@ -53,7 +53,7 @@ pub(crate) struct DeviceRequest {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decision {
     Pending,
-    Approved { user_id: Uuid, sign_in: SignIn },
+    Approved { sign_in: SignIn },
     Denied,
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn poll(request: &TokenRequest<'_>) -> Result<TokenResponse, En
             let description = "The user denied the request.";
             Err(OauthError::new(ErrorCode::AccessDenied, description).into())
         }
-        Decision::Approved { sign_in, .. } => deliver(request, &handle, (&device, sign_in)).await,
+        Decision::Approved { sign_in } => deliver(request, &handle, (&device, sign_in)).await,
     }
 }
 

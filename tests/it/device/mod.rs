@@ -4,13 +4,13 @@
 mod page;
 mod poll;
 
-use entree::config::Client;
+use entree::config::{Budget, Client};
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    oauth::{get, register},
+    oauth::{get, register, signed_in},
     test_app::{Browser, TestApp},
     work::form_request,
 };
@@ -193,4 +193,32 @@ async fn de_7_starts_are_limited_by_network(test_app: TestApp) {
     let refused = try_start(&test_app, &[]).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.header("retry-after").is_some());
+}
+
+/// OA-4: what devices of many networks store is charged to these, and a further one starts all the same.
+#[tokio::test]
+async fn de_7_starts_of_many_networks_fill_no_more_than_their_share() {
+    const SPACE: usize = 1 << 20;
+    let test_app = TestApp::embedded_with(|config| config.startup.tickets.max_bytes = SPACE).await;
+    prepare(&test_app);
+    test_app.configure(|config| {
+        config.limits.device_client = vec![Budget {
+            count: 1_000_000,
+            seconds: 600,
+        }];
+    });
+    let mut browser = test_app.browser();
+    for number in 0..2_000 {
+        browser.from = format!("127.{}.{}.1", number / 100, number % 100);
+        let request = browser.posted(START).body("client_id=tv&scope=openid");
+        let answer = test_app.call(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{number}: {}", answer.body);
+    }
+    let usage = test_app.app.tickets.usage().await.unwrap();
+    assert!(usage.tickets <= SPACE / 2, "{usage:?}");
+    assert!(usage.tickets > SPACE / 3, "they filled it: {usage:?}");
+    let started = start(&test_app, &[("scope", "openid")]).await;
+    let mut browser = signed_in(&test_app, "de7@example.com").await;
+    decide(&mut browser, &started, "allow").await;
+    tokens(&test_app, "tv", &started).await;
 }
