@@ -76,6 +76,10 @@ cargo_tests() {
   result "$name" "$passed passed, $wrong failed"
 }
 
+# Builds all programs and tests at once, in the profile and with the features of `cargo test`, so that no library is
+# built twice.
+build_all() { cargo build --locked --profile test --workspace --all-targets; }
+
 # ── Layers ──────────────────────────────────────────────────────────────────────────────────────
 
 static() {
@@ -92,7 +96,7 @@ static() {
   step rules cargo test --locked -p repository-rules
   step clippy cargo clippy --locked --workspace --all-targets -- -D warnings
   RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' step rustdoc cargo doc --locked --workspace --no-deps --document-private-items
-  if logged static-build cargo build --locked -p entree; then
+  if logged static-build build_all; then
     step openapi "$target/debug/entree" openapi --check
     step example-configuration example_configuration
   else
@@ -174,7 +178,7 @@ browser() {
     result browser 'skipped (no packages in tests/browser; scripts/setup.sh installs them)'
     return
   fi
-  logged browser-build cargo build --locked --workspace --bins || { result browser '0 passed, 1 failed'; return; }
+  logged browser-build build_all || { result browser '0 passed, 1 failed'; return; }
   logged browser env BIN="$(realpath "$target")/debug" "$node" tests/browser/run.mjs
   line=$(sed -n 's/^browser: //p' "$logs/browser.log" | tail -n 1)
   result browser "${line:-0 passed, 1 failed}"
@@ -183,7 +187,7 @@ browser() {
 interop() {
   begin interop "other people's client and verifier libraries, over http and https"
   local line
-  logged interop-build cargo build --locked --workspace --bins || { result interop '0 passed, 1 failed'; return; }
+  logged interop-build build_all || { result interop '0 passed, 1 failed'; return; }
   logged interop env BIN="$(realpath "$target")/debug" tests/interop/run.sh
   line=$(sed -n 's/^interop: //p' "$logs/interop.log" | tail -n 1)
   result interop "${line:-0 passed, 1 failed}"
@@ -200,7 +204,7 @@ upstreams() {
       return
     fi
   done
-  logged upstreams-build cargo build --locked --workspace --bins || { result upstreams '0 passed, 1 failed'; return; }
+  logged upstreams-build build_all || { result upstreams '0 passed, 1 failed'; return; }
   logged upstreams env BIN="$(realpath "$target")/debug" "$node" tests/upstreams/run.mjs
   lines=$(sed -n 's/^\(upstreams[a-z ]*: \([0-9]* passed, [0-9]* failed\|skipped (.*)\)\)$/\1/p' "$logs/upstreams.log")
   if [ -z "$lines" ]; then result upstreams '0 passed, 1 failed'; return; fi

@@ -7,7 +7,7 @@ use crate::config::{
     jwks::SigAlg,
     problem::Section,
     profile::{AssertionAudience, Profile, keys_of_fapi2},
-    resources::{Resource, comparable},
+    resources::{Resource, comparable_identifier},
 };
 
 /// FS-1: refuses each key that contradicts the profile of its client.
@@ -54,10 +54,10 @@ pub(super) fn check(client: &Client, section: &mut Section<'_>) {
 
 /// FS-1: an API that chooses another algorithm for its tokens cannot serve a client of the profile.
 pub(super) fn check_resource(clients: &[Client], resource: &Resource, section: &mut Section<'_>) {
-    let identifier = comparable(&resource.identifier);
+    let identifier = comparable_identifier(&resource.identifier);
     let is_for = |client: &Client| {
         let mut own = std::iter::once(&client.audience).chain(&client.resources);
-        own.any(|audience| comparable(audience) == identifier)
+        own.any(|audience| comparable_identifier(audience) == identifier)
             || resource.clients.contains(&client.client_id)
     };
     let mut locked = clients

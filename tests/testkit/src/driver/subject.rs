@@ -89,6 +89,21 @@ impl Subject {
     /// # Panics
     /// The binary ends, or its metadata cannot be read.
     pub async fn start(binary: &Path, backend: Backend) -> Result<Self, Missing> {
+        Self::start_with(binary, backend, &[]).await
+    }
+
+    /// As [`Self::start`], with further keys of the configuration and their values in TOML.
+    ///
+    /// # Errors
+    /// A server that the back end needs is missing.
+    ///
+    /// # Panics
+    /// The binary ends, or its metadata cannot be read.
+    pub async fn start_with(
+        binary: &Path,
+        backend: Backend,
+        settings: &[(&str, String)],
+    ) -> Result<Self, Missing> {
         let sink = Arc::new(Sink::start().await);
         let servers = match backend {
             Backend::Embedded => None,
@@ -99,7 +114,11 @@ impl Subject {
             redis: servers.as_ref().map(|(_, redis)| redis),
             wire: None,
         };
-        let options = options(backend, sink.address());
+        let options = settings
+            .iter()
+            .fold(options(backend, sink.address()), |options, (key, value)| {
+                options.set(key, value)
+            });
         let service = Service::start_on(binary, options, given).await?;
         let provider = provider_of(&service, backend, servers.as_ref()).await;
         Ok(Self {

@@ -7,7 +7,8 @@
 //! - `--flood`: code flows beside 200 connections that request emails;
 //! - `--connections N`: more connections than can be served, and memory once they are gone;
 //! - `--flows N`: memory over so many code flows;
-//! - `--accounts N`: code flows and sign-ins beside so many accounts, and beside 10,000.
+//! - `--accounts N`: code flows and sign-ins beside so many accounts, and beside 10,000;
+//! - `--pools`: code flows over pools of several sizes to PostgreSQL.
 //!
 //! Without a part, the first two. `WRITE=1` puts the tables into docs/performance.md.
 #![allow(
@@ -29,6 +30,7 @@ mod flood;
 mod flows;
 mod growth;
 mod options;
+mod pools;
 
 use std::time::Duration;
 
@@ -54,6 +56,7 @@ async fn main() {
             Part::Connections(count) => connections::measure(&options, count).await,
             Part::Flows(count) => flows::measure(&options, count).await,
             Part::Accounts(count) => growth::measure(&options, count).await,
+            Part::Pools => pools::measure(&options).await,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) enum Part {
     Connections(usize),
     Flows(usize),
     Accounts(u32),
+    Pools,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ impl Options {
                 .push(Part::Connections(number(argument, &value()))),
             "--flows" => self.parts.push(Part::Flows(number(argument, &value()))),
             "--accounts" => self.parts.push(Part::Accounts(number(argument, &value()))),
+            "--pools" => self.parts.push(Part::Pools),
             option if option.starts_with('-') => panic!("{option} is not known"),
             path => {
                 let path = PathBuf::from(path).canonicalize();
