@@ -228,4 +228,16 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn fs_1_no_api_chooses_the_algorithm_for_a_client_of_the_profile() {
+        let config = blocks("access_token_alg = \"RS256\"", "");
+        let locked = client("profile = \"fapi2\"");
+        assert_eq!(
+            access_token_terms(&config, &locked, LESSONS).alg,
+            Alg::ES256
+        );
+        let free = client("");
+        assert_eq!(access_token_terms(&config, &free, LESSONS).alg, Alg::RS256);
+    }
 }

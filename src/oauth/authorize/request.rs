@@ -126,10 +126,15 @@ pub(crate) struct AuthorizationRequest<'a> {
 
 impl<'a> AuthorizationRequest<'a> {
     /// Restores a stored request if its client and redirect URI are still registered, with those of
-    /// its scopes that the client may still have.
+    /// its scopes that the client may still have. None if the client has to push, or to use PKCE, since
+    /// then and the request does neither.
     #[must_use]
     pub(crate) fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
         let client = client::find(config, &params.client_id)?;
+        let lacks_push = client.require_pushed_authorization_requests && params.push.is_none();
+        if lacks_push || client.require_pkce && params.code_challenge.is_none() {
+            return None;
+        }
         let resources = params.resources.as_deref();
         params.scope = exchange_rules::requestable(config, client, resources, &params.scope);
         let target = ResponseTarget {

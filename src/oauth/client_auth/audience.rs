@@ -21,6 +21,9 @@ use crate::{
 /// How often the log names a client at most.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(86_400);
 
+/// How many clients the log names in that time, so that the memory of them is bounded.
+const MOST_NAMED: usize = 1_000;
+
 /// When this process last named each client. Only a registered client that has signed gets an entry.
 static NAMED: Mutex<BTreeMap<String, Time>> = Mutex::new(BTreeMap::new());
 
@@ -91,8 +94,8 @@ pub(super) fn warn_of_endpoint(named: NamedAudience, client_id: &str, now: Time)
 /// Returns whether a client was not named for a day, and remembers that it is named now.
 fn is_due(named: &Mutex<BTreeMap<String, Time>>, client_id: &str, now: Time) -> bool {
     let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_recent = |at: &Time| now.since(*at) < BETWEEN_WARNINGS;
-    if named.get(client_id).is_some_and(is_recent) {
+    named.retain(|_, at| now.since(*at) < BETWEEN_WARNINGS);
+    if named.contains_key(client_id) || named.len() >= MOST_NAMED {
         return false;
     }
     named.insert(client_id.to_owned(), now);

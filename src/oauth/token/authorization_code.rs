@@ -217,7 +217,7 @@ async fn revoke_if_replayed(
     check_binding(request, &spent.binding)?;
     request.check_key_of_code(spent.binding.dpop_jkt.as_deref())?;
     let race = request.client.demands().code_race;
-    if app.clock().now().since(spent.claimed_at) >= race {
+    if app.clock().now().since(spent.claimed_at) > race {
         // A request that was captured whole ends nothing: its proof was shown before (PP-12).
         let payer = Payer::Network(request.caller.ip);
         request.claim_proof(payer).await?;

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::*;
+use crate::oauth::authorize::request::PushReference;
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const CALLBACK: &str = "https://app.example/cb";
@@ -833,4 +834,34 @@ fn pu_7_a_client_that_must_push_gets_no_plain_request_answered() {
         outcome(&parse_over(Channel::Pushed, &params, &config)),
         "ok"
     );
+}
+
+/// A request that waits for a sign-in is held to what an operator demands since then.
+#[test]
+fn fs_1_pu_7_a_stored_request_is_pushed_and_has_a_challenge_if_its_client_now_must() {
+    let params = parse_request(&[], &[]).unwrap().params;
+    let pushed = AuthorizationParams {
+        push: Some(PushReference {
+            handle: Vec::new(),
+            at: NOW,
+        }),
+        ..params.clone()
+    };
+    let without_challenge = AuthorizationParams {
+        code_challenge: None,
+        ..pushed.clone()
+    };
+    let mut config = config().clone();
+    for (must_push, must_have_challenge, expected) in [
+        (false, false, [true, true, true]),
+        (true, false, [false, true, true]),
+        (false, true, [true, true, false]),
+        (true, true, [false, true, false]),
+    ] {
+        config.clients[0].require_pushed_authorization_requests = must_push;
+        config.clients[0].require_pkce = must_have_challenge;
+        let is_restored = [&params, &pushed, &without_challenge]
+            .map(|params| AuthorizationRequest::restore(params.clone(), &config).is_some());
+        assert_eq!(is_restored, expected, "{must_push} {must_have_challenge}");
+    }
 }

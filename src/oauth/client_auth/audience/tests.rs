@@ -99,6 +99,18 @@ fn ot_1_the_log_names_a_client_once_a_day() {
     }
 }
 
+#[test]
+fn ot_1_a_bounded_number_of_clients_is_remembered() {
+    let named = Mutex::new(BTreeMap::new());
+    let start = Time(1_800_000_000_000);
+    for number in 0..=MOST_NAMED {
+        let is_named = is_due(&named, &number.to_string(), start);
+        assert_eq!(is_named, number < MOST_NAMED, "{number}");
+    }
+    assert!(is_due(&named, "a day later", start + BETWEEN_WARNINGS));
+    assert_eq!(named.lock().unwrap().len(), 1);
+}
+
 /// No other test of this process lets the client `elsewhere` sign.
 #[tokio::test]
 async fn ot_1_the_log_names_a_client_whose_assertion_passed_for_the_token_endpoint() {
