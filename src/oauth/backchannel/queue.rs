@@ -289,15 +289,17 @@ pub(super) async fn drop_overdue(db: &Db, client_id: &str) -> Result<usize, Infr
         return Ok(0);
     }
     let tx = db.begin().await?;
-    let some = Entity::find()
+    let mut some = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(is_overdue(tx.now))
-        .limit(MAX_DROPPED)
-        .into_query();
+        .limit(MAX_DROPPED);
+    if tx.is_postgres() {
+        some = some.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
     let dropped = Entity::update_many()
         .col_expr(Column::DroppedAt, Expr::value(Some(tx.now)))
-        .filter(Column::Id.in_subquery(some))
+        .filter(Column::Id.in_subquery(some.into_query()))
         .filter(is_overdue(tx.now))
         .exec_with_returning(tx.conn())
         .await?;
