@@ -92,8 +92,8 @@ impl Slot {
 }
 
 impl ClientKeys {
-    /// Returns the keys at `uri`, which is fetched within `scope`: the cached ones if `suffices` accepts them, else those that are
-    /// there now, if they may be fetched again already.
+    /// Returns the keys at `uri`, which is fetched within `scope`: the cached ones if `suffices`
+    /// accepts them, else those that are there now, if they may be fetched again already.
     ///
     /// # Errors
     /// [`KeysUnavailable`]: nothing is known about the client's keys, so no assertion is wrong.

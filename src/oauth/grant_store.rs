@@ -61,7 +61,8 @@ pub(crate) async fn insert(tx: &Tx, grant: Grant, event: Event) -> Result<bool, 
 }
 
 /// Finds the session of a code with its user, and whether the user has as many live grants with the
-/// client as there may be, by one statement.
+/// client as there may be, by one statement. It locks the session: whatever is notified of its end sees
+/// the grant of the code, or the code gives none (LO-4).
 pub(crate) async fn find_code_session(
     tx: &Tx,
     session: Uuid,
@@ -70,6 +71,7 @@ pub(crate) async fn find_code_session(
     use sea_orm::ExprTrait as _;
 
     let mut select = session::select_one_with_user(session::id_is(session));
+    session::lock_selected(&mut select);
     let owner = session::user_column();
     // In the words of the partial index, as in `revoke_surplus`.
     let most = Query::select()

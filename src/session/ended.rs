@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::{db::Tx, error::InfraError};
 
-/// How long an ended session waits at least: a code that was redeemed while the session ended has its
-/// grant by then, and that names a client.
+/// How long an ended session waits at least. A redemption locks its session, so that the grant of a code
+/// is there as soon as the end is; this is for an instance of an older version, which does not.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// A session whose end was claimed.

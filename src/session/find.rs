@@ -160,6 +160,12 @@ pub async fn record_use(
     Ok(())
 }
 
+/// Makes a statement lock the session that it reads: those who would end it wait until its transaction
+/// is over, and it waits for one that is ending it.
+pub fn lock_selected(select: &mut SelectStatement) {
+    select.lock_with_tables(LockType::Share, [session::Entity]);
+}
+
 /// Returns whether a session has not been ended, and makes those who would end it wait until this
 /// transaction is over.
 pub async fn lock_for_share(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {

@@ -14,7 +14,7 @@ pub use ended::{EndedSession, claim_ended, has_ended, still_needs_grants};
 pub use entity::session::Model as Session;
 pub use find::{
     CurrentSession, find_by_cookie, find_live, id_is, idle_end, if_live, join, list_live,
-    lock_for_share, read_joined, record_use, select_one_with_user, user_column,
+    lock_for_share, lock_selected, read_joined, record_use, select_one_with_user, user_column,
 };
 pub use start::{
     AuthMethod, FRESH_FOR, NewSession, UPSTREAM_ACR, is_fresh, is_from_upstream, renew_secret,

@@ -77,6 +77,7 @@ impl Stage {
             last_seen_at: now,
             expires_at: Time(i64::MAX),
             revoked_at: None,
+            told_at: None,
         };
         let insert = row.clone().into_active_model().insert(self.db.pool());
         assert_eq!(insert.await.unwrap(), row);

@@ -45,6 +45,9 @@ const SESSIONS: u64 = 200;
 /// How many units of work one look makes of ended sessions.
 const MAX_BATCHES: usize = 10;
 
+/// How many rows of a client that is down one look drops.
+const MAX_DROPPED: u64 = 100;
+
 /// How many due rows one look reads.
 const MAX_DUE: i64 = 256;
 
@@ -269,7 +272,8 @@ pub(super) async fn record(
     Ok(is_recorded.then_some(disposition))
 }
 
-/// Drops what is overdue for an hour at a client that responds to nothing. Returns how many.
+/// Drops what is overdue for an hour at a client that responds to nothing, a bounded number at a time:
+/// each is an audit row, and others write in between. Returns how many.
 pub(super) async fn drop_overdue(db: &Db, client_id: &str) -> Result<usize, InfraError> {
     let is_overdue = |now: Time| {
         Column::ClientId
@@ -285,8 +289,17 @@ pub(super) async fn drop_overdue(db: &Db, client_id: &str) -> Result<usize, Infr
         return Ok(0);
     }
     let tx = db.begin().await?;
+    let mut some = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(is_overdue(tx.now))
+        .limit(MAX_DROPPED);
+    if tx.is_postgres() {
+        some = some.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
     let dropped = Entity::update_many()
         .col_expr(Column::DroppedAt, Expr::value(Some(tx.now)))
+        .filter(Column::Id.in_subquery(some.into_query()))
         .filter(is_overdue(tx.now))
         .exec_with_returning(tx.conn())
         .await?;

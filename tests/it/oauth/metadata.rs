@@ -18,8 +18,8 @@ const METADATA: [&str; 2] = [
 ];
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Members that OpenID Connect Discovery §3, Back-Channel Logout 1.0 §2.1, RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, RFC 9207 §3 or
-/// the IANA registry know.
+/// Members that OpenID Connect Discovery §3, Back-Channel Logout 1.0 §2.1, RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1,
+/// RFC 9207 §3 or the IANA registry know.
 const REGISTERED: &[&str] = &[
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
