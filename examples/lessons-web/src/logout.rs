@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jwt_compact::{AlgorithmExt as _, Claims, Empty, UntrustedToken, alg::Es256};
-use lessons_api::keys::{Key, NoKey};
+use lessons_api::keys::{Key, KeyError};
 use poem::{
     Body, Request, handler,
     http::{StatusCode, header},
@@ -43,7 +43,7 @@ pub(crate) enum LogoutTokenError {
     Kind,
     /// The key is not available.
     #[error(transparent)]
-    Key(#[from] NoKey),
+    Key(#[from] KeyError),
     /// The signature is wrong, or a claim is missing or malformed.
     #[error("wrong signature or malformed claims")]
     Signature,
@@ -166,7 +166,7 @@ fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, LogoutTokenError> {
     if token.algorithm() != "ES256" || !kind.eq_ignore_ascii_case("logout+jwt") {
         return Err(LogoutTokenError::Kind);
     }
-    Ok(header.key_id.as_deref().ok_or(NoKey::Unknown)?)
+    Ok(header.key_id.as_deref().ok_or(KeyError::Unknown)?)
 }
 
 /// §2.6.

@@ -249,47 +249,47 @@ async fn lo_11_a_logout_token_ends_the_visits_of_its_session_once() {
         StatusCode::OK
     );
     assert!(walk.sees_lessons().await);
-    let token = logout_token(&walk, &[]);
+    let logout = logout_token(&walk, &[]);
     assert_eq!(
-        post_logout(&walk, FORM, &[("logout_token", &token)]).await,
+        post_logout(&walk, FORM, &[("logout_token", &logout)]).await,
         StatusCode::OK
     );
     assert!(!walk.sees_lessons().await);
     assert_eq!(
-        post_logout(&walk, FORM, &[("logout_token", &token)]).await,
+        post_logout(&walk, FORM, &[("logout_token", &logout)]).await,
         StatusCode::BAD_REQUEST,
         "its jti counts once"
     );
     // The user signs in again, and the old token ends nothing.
     let (code, state) = walk.begin().await;
     walk.finish(&code, &state).await;
-    post_logout(&walk, FORM, &[("logout_token", &token)]).await;
+    post_logout(&walk, FORM, &[("logout_token", &logout)]).await;
     assert!(walk.sees_lessons().await);
 }
 
 #[tokio::test]
 async fn lo_11_a_request_that_is_no_logout_request_is_400_and_ends_nothing() {
     let mut walk = Walk::signed_in().await;
-    let token = logout_token(&walk, &[]);
+    let logout = logout_token(&walk, &[]);
     let nonce = logout_token(&walk, &[("nonce", json!("n"))]);
     let id = walk.cookies.last().unwrap().split_once('=').unwrap().1;
     let id_token = walk.app.sessions.get(id).unwrap().id_token().await;
     let long = "x".repeat(20_000);
     for (kind, form) in [
         (FORM, vec![]),
-        (FORM, vec![("token", token.as_str())]),
+        (FORM, vec![("token", logout.as_str())]),
         (
             FORM,
             vec![
-                ("logout_token", token.as_str()),
-                ("logout_token", token.as_str()),
+                ("logout_token", logout.as_str()),
+                ("logout_token", logout.as_str()),
             ],
         ),
         (FORM, vec![("logout_token", "x")]),
         (FORM, vec![("logout_token", long.as_str())]),
         (FORM, vec![("logout_token", nonce.as_str())]),
         (FORM, vec![("logout_token", id_token.as_str())]),
-        ("text/plain", vec![("logout_token", token.as_str())]),
+        ("text/plain", vec![("logout_token", logout.as_str())]),
     ] {
         let status = post_logout(&walk, kind, &form).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{kind} {form:?}");

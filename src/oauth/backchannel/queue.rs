@@ -18,7 +18,7 @@ pub(super) use entity::logout_outbox::Model as Row;
 
 use crate::{
     app::App,
-    audit::{Event, Kind},
+    audit::{AuditReason, Event, Kind},
     client,
     clock::Time,
     db::{Db, Tx},
@@ -310,11 +310,20 @@ pub(super) async fn drop_overdue(db: &Db, client_id: &str) -> Result<usize, Infr
     Ok(dropped.len())
 }
 
+/// Why a delivery was given up: the class of the last failure.
+struct DropReason(&'static str);
+
+impl AuditReason for DropReason {
+    fn word(self) -> &'static str {
+        self.0
+    }
+}
+
 async fn record_drop(tx: &Tx, row: &Row, class: &'static str) -> Result<(), InfraError> {
     Event::new(Kind::LogoutDropped)
         .client(Some(&row.client_id))
         .session(row.session_id)
-        .reason(class)
+        .reason(DropReason(class))
         .record(tx)
         .await
 }

@@ -240,7 +240,7 @@ async fn render_question(
     let page = QuestionPage {
         localizer,
         client: &client.name,
-        email: &address.map_or_else(String::new, |address| user::shown(&address.email)),
+        email: &address.map_or_else(String::new, |address| user::shown_address(&address.email)),
         code: &code.shown(),
         started: localizer.date_time(request.started_at),
         network: &request.network,

@@ -6,8 +6,6 @@
 //! cannot begin, the code is given back, so that a database that is away uses up no code. Where the code itself shows
 //! that the request is right, there is no look at it before the claim (`code_secret`).
 
-use std::time::Duration;
-
 use crate::{
     audit::Kind as AuditKind,
     client::VerifiedRedirect,

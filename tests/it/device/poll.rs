@@ -156,9 +156,10 @@ async fn de_6_of_two_decisions_one_holds(test_app: TestApp) {
         );
         let before =
             events(&test_app, "device.approved").await + events(&test_app, "device.denied").await;
+        let fields = decisions.map(|decision| [("decision", decision)]);
         let (one, two) = tokio::join!(
-            first.submit(&pages.0, "decide", &[("decision", decisions[0])]),
-            second.submit(&pages.1, "decide", &[("decision", decisions[1])]),
+            first.submit(&pages.0, "decide", &fields[0]),
+            second.submit(&pages.1, "decide", &fields[1]),
         );
         let held = [&one, &two].map(|page| page.status == StatusCode::OK);
         assert_eq!(held.iter().filter(|held| **held).count(), 1, "{held:?}");
