@@ -228,5 +228,5 @@ async fn client_of(app: &App, context: &RequestContext, return_to: &ReturnTo) ->
         return None;
     };
     let pending = find_pending(app, context, txn.as_deref()).await.ok()?;
-    pending.map(|pending| pending.client_id)
+    pending.and_then(|pending| pending.client().map(str::to_owned))
 }

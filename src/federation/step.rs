@@ -74,7 +74,7 @@ impl Continuation {
             .as_ref()
             .map(|pending| pending.resumed_by)
             .unwrap_or_default();
-        let client_id = pending.map(|pending| pending.client_id);
+        let client_id = pending.and_then(|pending| pending.client().map(str::to_owned));
         let path = format!("{}?txn={txn}", resumed_by.resume_path());
         Ok(Self::Page {
             url: with_client(&path, client_id.as_deref()),

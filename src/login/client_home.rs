@@ -18,7 +18,7 @@ const PARAMETER: &str = "client";
 /// Adds the client to a path of ours that has a query or none.
 #[must_use]
 pub fn with_client(path: &str, client_id: Option<&str>) -> String {
-    let Some(id) = client_id else {
+    let Some(id) = client_id.filter(|id| !id.is_empty()) else {
         return path.to_owned();
     };
     let separator = if path.contains('?') { '&' } else { '?' };

@@ -93,7 +93,7 @@ pub async fn render(
         }),
         providers: &providers,
     };
-    let client = view.pending.map(|pending| pending.client_id.as_str());
+    let client = view.pending.and_then(PendingRequest::client);
     let response = render_page(&page, context.page_options_for_client(client));
     Ok(context.with_pre_login_cookie(response))
 }

@@ -120,7 +120,7 @@ pub async fn question(
         PendingLinkSource::Flow(flow, _) => flow.client_id.clone(),
         PendingLinkSource::Ticket(_, link) => find_pending(app, context, link.txn.as_deref())
             .await?
-            .map(|pending| pending.client_id),
+            .and_then(|pending| pending.client().map(str::to_owned)),
     };
     let switch = link.requirement == LinkRequirement::SwitchConsent;
     let (field, value) = source.form_field();
