@@ -250,7 +250,7 @@ pub struct Limits {
     pub pushed: Vec<Budget>,
     /// Sign-ins that devices start from one IPv4 address or IPv6 /64 (RFC 8628).
     pub device: Vec<Budget>,
-    /// Sign-ins that devices start for one client.
+    /// Sign-ins that devices start for one client with a secret or a key.
     pub device_client: Vec<Budget>,
     /// Codes of devices that one session tries; its network has four times as many.
     pub device_codes: Vec<Budget>,

@@ -92,9 +92,10 @@ pub(super) async fn store(
         return Err(EndpointError::TooManyRequests(wait));
     }
     let client_key = Hash::of(client.client_id.as_bytes());
-    let payer = match client.token_endpoint_auth_method {
-        ClientAuth::None => Payer::Network(ip),
-        _ => Payer::Client(client_key),
+    // The name of a public client proves nothing: a budget of its own would be spent by strangers.
+    let (payer, budgets) = match client.token_endpoint_auth_method {
+        ClientAuth::None => (Payer::Network(ip), &[][..]),
+        _ => (Payer::Client(client_key), &limits.device_client[..]),
     };
     let tickets = app.tickets.charged_to(payer);
     let device_code = Plain::generate();
@@ -106,7 +107,6 @@ pub(super) async fn store(
         value: &value,
         ttl: LIFETIME + EXPIRED,
     };
-    let budgets = &limits.device_client;
     match limit::issue(&tickets, "device client", &client_key, budgets, new).await? {
         Issue::Issued => {}
         Issue::Limited(wait) => return Err(EndpointError::TooManyRequests(wait)),

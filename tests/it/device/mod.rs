@@ -4,7 +4,10 @@
 mod page;
 mod poll;
 
-use entree::config::{Budget, Client};
+use entree::{
+    config::{Budget, Client, ClientAuth},
+    secret::Hash,
+};
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::page::Page;
@@ -16,12 +19,15 @@ use crate::{
 };
 
 pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// The secret of a device's client that has one.
+const SECRET: &str = "5f2b1d0c9e8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c";
 pub(crate) const START: &str = "/oauth2/device_authorization";
 
 on_both!(
     de_1_the_grant_is_off_by_default_and_for_clients_that_have_it,
     de_2_a_device_gets_two_codes_and_no_link_that_has_one,
     de_7_starts_are_limited_by_network,
+    de_7_starts_of_a_client_with_a_secret_are_limited,
 );
 
 /// A television of ours, one of others, and a second client of the same grant; the grant is on.
@@ -195,15 +201,43 @@ async fn de_7_starts_are_limited_by_network(test_app: TestApp) {
     assert!(refused.header("retry-after").is_some());
 }
 
+async fn de_7_starts_of_a_client_with_a_secret_are_limited(test_app: TestApp) {
+    prepare(&test_app);
+    test_app.configure(|config| {
+        let television = config
+            .clients
+            .iter()
+            .find(|client| client.client_id == "tv");
+        let mut kept = television.unwrap().clone();
+        kept.client_id = "kept-tv".to_owned();
+        kept.token_endpoint_auth_method = ClientAuth::ClientSecretPost;
+        kept.client_secret_sha256 = vec![Hash::of(SECRET.as_bytes()).to_hex()];
+        config.clients.push(kept);
+        config.limits.device_client = vec![Budget {
+            count: 2,
+            seconds: 600,
+        }];
+    });
+    let of_client = [("client_id", "kept-tv"), ("client_secret", SECRET)];
+    for _ in 0..2 {
+        start(&test_app, &of_client).await;
+    }
+    let refused = try_start(&test_app, &of_client).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.header("retry-after").is_some());
+    start(&test_app, &[]).await;
+}
+
 /// OA-4: what devices of many networks store is charged to these, and a further one starts all the same.
 #[tokio::test]
 async fn de_7_starts_of_many_networks_fill_no_more_than_their_share() {
     const SPACE: usize = 1 << 20;
     let test_app = TestApp::embedded_with(|config| config.startup.tickets.max_bytes = SPACE).await;
     prepare(&test_app);
+    // A budget of a client without a secret would be one that strangers spend.
     test_app.configure(|config| {
         config.limits.device_client = vec![Budget {
-            count: 1_000_000,
+            count: 1,
             seconds: 600,
         }];
     });

@@ -243,7 +243,7 @@ async fn ex_2_ex_6_what_is_no_token_of_a_user_for_this_client_is_refused() {
         let refused = exchange_as(&test_app, "api", &form).await;
         assert_eq!(refused.error(), INVALID_REQUEST, "{name}={value}");
     }
-    test_app.advance(601);
+    test_app.advance(631);
     let refused = exchange_as(&test_app, "api", &form(&token, GRADES)).await;
     assert_eq!(refused.error(), INVALID_REQUEST, "it has expired");
     assert_eq!(events(&test_app).await, 0, "what is refused grants nothing");

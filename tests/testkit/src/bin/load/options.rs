@@ -104,6 +104,12 @@ mod tests {
         assert_eq!(options.backends, [Backend::Servers]);
     }
 
+    /// SP-9: the size of the pool is measured on request.
+    #[test]
+    fn pools_are_a_part_of_their_own() {
+        assert_eq!(read("/bin/sh --pools").parts, [Part::Pools]);
+    }
+
     #[test]
     #[should_panic(expected = "--fast is not known")]
     fn an_option_that_is_not_known_stops_the_run() {
