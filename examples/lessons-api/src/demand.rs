@@ -1,4 +1,5 @@
-//! The rules of a route beyond a good token. Each has an error of its own, since the client has another remedy for each.
+//! The rules of a route beyond a good token. Each has an error of its own, since the client has another remedy for
+//! each.
 //!
 //! The order matters: no user signs in again only to be refused for want of a role.
 

@@ -86,8 +86,8 @@ struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// Returns the response with a challenge for each scheme that helps. `error` has the parameters of RFC 6750 §3. It is
-    /// empty if nothing is wrong.
+    /// Returns the response with a challenge for each scheme that helps. `error` has the parameters of RFC 6750 §3. It
+    /// is empty if nothing is wrong.
     fn bearer(self, status: StatusCode, error: &str) -> Response {
         let mut answer = self.answer(status, "Bearer", error);
         if status == StatusCode::UNAUTHORIZED {

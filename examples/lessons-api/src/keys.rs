@@ -1,8 +1,8 @@
 //! The provider's published keys, kept in memory.
 //!
-//! A key that is known needs no request. The set is read again when its `max-age` is over, which costs no more than a 304
-//! while it is the same. An unknown `kid` makes at most one request a minute, however many tokens carry one. While the
-//! provider is away the keys that are there are used, for a day at most.
+//! A key that is known needs no request. The set is read again when its `max-age` is over, which costs no more than a
+//! 304 while it is the same. An unknown `kid` makes at most one request a minute, however many tokens carry one. While
+//! the provider is away the keys that are there are used, for a day at most.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,8 @@ pub type Key = <Es256 as Algorithm>::VerifyingKey;
 const DEFAULT_AGE: Duration = Duration::from_secs(300);
 /// The longest time between two requests for the set, whatever the provider says, because a withdrawn key must go.
 const LONGEST_AGE: Duration = Duration::from_secs(3600);
-/// The time for which a set is used while the provider is away. A thief of a key may also block the way to the provider.
+/// The time for which a set is used while the provider is away. A thief of a key may also block the way to the
+/// provider.
 const BELIEVED: Duration = Duration::from_secs(24 * 3600);
 /// The least time between two requests because of an unknown `kid`.
 const UNKNOWN_KID: Duration = Duration::from_secs(60);

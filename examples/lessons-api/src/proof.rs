@@ -150,8 +150,8 @@ struct Shown {
 }
 
 impl Proofs {
-    /// Returns the checker for an API that its clients reach at `public_url`, in a process that began at `began` (seconds
-    /// since 1970). What a request says of its host does not count.
+    /// Returns the checker for an API that its clients reach at `public_url`, in a process that began at `began`
+    /// (seconds since 1970). What a request says of its host does not count.
     #[must_use]
     pub fn new(public_url: &str, began: i64) -> Self {
         Self {

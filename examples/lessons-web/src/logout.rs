@@ -1,6 +1,6 @@
-//! Receives logout tokens, by which Entree says that a session has ended (OpenID Connect Back-Channel Logout 1.0 §2.5 to
-//! §2.8). No browser comes along: what counts is the token alone, and it ends the sessions here that began from the one
-//! that it names.
+//! Receives logout tokens, by which Entree says that a session has ended (OpenID Connect Back-Channel Logout 1.0 §2.5
+//! to §2.8). No browser comes along: what counts is the token alone, and it ends the sessions here that began from the
+//! one that it names.
 
 use std::{sync::Arc, time::Duration};
 
