@@ -36,7 +36,7 @@ export const confidential = {
 const keys = new Map();
 const own = (kind, options, alg) => {
   const { privateKey, publicKey } = generateKeyPairSync(kind, options);
-  const kid = `${alg} of this run`;
+  const kid = `${alg} of this run, ${keys.size}`;
   keys.set(kid, { ...privateKey.export({ format: 'jwk' }), alg, kid });
   return {
     ...base, scopes: kept.scopes, token_endpoint_auth_method: 'private_key_jwt',
