@@ -36,7 +36,7 @@ export const confidential = {
 const keys = new Map();
 const own = (kind, options, alg) => {
   const { privateKey, publicKey } = generateKeyPairSync(kind, options);
-  const kid = `${alg} of this run`;
+  const kid = `${alg} of this run, ${keys.size}`;
   keys.set(kid, { ...privateKey.export({ format: 'jwk' }), alg, kid });
   return {
     ...base, scopes: kept.scopes, token_endpoint_auth_method: 'private_key_jwt',
@@ -51,11 +51,32 @@ export const signing = {
 };
 Object.assign(confidential, signing);
 
+// Tokens bound to a key: of a client without a secret, and of one that follows FAPI 2.0.
+confidential.bound = {
+  ...base, scopes: kept.scopes, token_endpoint_auth_method: 'none', dpop_bound_access_tokens: true,
+  require_pushed_authorization_requests: true,
+};
+const { grant_types, post_logout_redirect_uris, ...strict } = own('ec', { namedCurve: 'P-256' }, 'ES256');
+confidential.fapi2 = {
+  ...strict, profile: 'fapi2', redirect_uris: ['https://127.0.0.1:49152/callback'],
+  id_token_signed_response_alg: 'ES256',
+};
+// A device, and an API that exchanges its tokens for those of the next API.
+confidential.television = {
+  ...base, token_endpoint_auth_method: 'none', grant_types: ['device_code'],
+  scopes: ['openid', 'email', 'lessons:read'],
+};
+confidential.exchanging = {
+  ...base, grant_types: [], token_endpoint_auth_method: 'client_secret_basic', client_secret: secret,
+  token_exchange: [{ from: audience, to: 'https://next.interop.example', scopes: ['lessons:read'] }],
+};
+
 // The settings of its client that a program gets, as environment variables.
 export const settingsFor = (client) => ({
   CLIENT_KEY: JSON.stringify(client.jwks ? keys.get(JSON.parse(client.jwks).keys[0].kid) : null),
   ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
   CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
+  EXCHANGING_SECRET: secret, ...(client.profile && { REDIRECT_URI: client.redirect_uris[0] }),
 });
 
 const node = (file) => ({ language: 'Node', file: `node/${file}` });
@@ -69,7 +90,7 @@ const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery
 // document without which the library cannot work, or the row would show nothing. `path`: it is run at a path of the
-// host, too.
+// host, too. `bound`: its tokens need a proof of their key, which no verifier of this run is shown.
 export const clientLibraries = [
   { name: 'openid-client', ...node('openid-client.mjs'), as: both, path: true },
   {
@@ -84,8 +105,14 @@ export const clientLibraries = [
   { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both, path: true },
   { name: 'openidconnect', ...rust('interop-client'), as: both, path: true },
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'], path: true },
+  { name: 'docs/clients.md: DPoP, openid-client', ...node('openid-client-bound.mjs'), as: ['bound'], bound: true },
+  { name: 'oauth4webapi (PAR, DPoP)', ...node('oauth4webapi-bound.mjs'), as: ['bound'], bound: true },
+  { name: 'openid-client (device, token exchange)', ...node('openid-client-device.mjs'), as: ['television'] },
+  { name: 'oauth4webapi (device, token exchange)', ...node('oauth4webapi-device.mjs'), as: ['television'] },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
+  { name: 'openid-client (FAPI 2.0)', late: true, ...node('openid-client-fapi.mjs'), as: ['fapi2'], bound: true },
+  { name: 'oauth4webapi (FAPI 2.0)', late: true, ...node('oauth4webapi-fapi.mjs'), as: ['fapi2'], bound: true },
 ];
 
 // Each reads the OpenAPI document and holds the service to it; without TLS, which changes nothing there.

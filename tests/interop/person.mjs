@@ -105,6 +105,20 @@ export class Person {
     throw new Error('sent around in circles');
   }
 
+  // Enters the code that a device shows at the address that it shows, and allows it.
+  async allow(url, userCode) {
+    let page = await this.ask(url);
+    for (let steps = 0; steps < 30 && !page.allowed; steps++) {
+      const next = page.location ?? refresh(page.text);
+      const [device, decide] = [form(page, 'device'), form(page, 'decide')];
+      if (next) page = await this.ask(new URL(next, page.url).href);
+      else if (device) page = await this.ask(device.action, { ...device.fields, user_code: userCode });
+      else if (decide) page = { ...await this.ask(decide.action, { ...decide.fields, decision: 'allow' }), allowed: true };
+      else page = await this.answer(page);
+    }
+    if (page.status >= 400) throw new Error(`${page.status}: ${words(page.text)}`);
+  }
+
   async answer(page) {
     const code = form(page, 'code');
     const signIn = form(page, 'sign-in');

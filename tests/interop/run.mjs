@@ -112,7 +112,7 @@ class Run {
     const person = new Person(this.issuer, this.trust?.pem);
     const said = library.language === 'Browser'
       ? await chromium.signIn(env, this.origin, this.trust?.pem)
-      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url));
+      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url), (url, code) => person.allow(url, code));
     if (asked && library.language !== 'Browser') assert.ok(person.consented, 'a third party without consent');
     assert.equal(header(said.access_token).alg, env.ACCESS_ALG, 'algorithm of the access token');
     assert.equal(header(said.id_token).alg, env.ID_ALG, 'algorithm of the ID token');
@@ -124,7 +124,8 @@ class Run {
     let said;
     for (const id of library.as) {
       said = await this.signIn(library, id);
-      this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
+      if (library.bound) assert.ok(claims(said.access_token).cnf?.jkt, 'a token without its key');
+      else this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
     }
     return { version: said.version, did: said.did };
   }

@@ -24,9 +24,12 @@ one below the path was withheld.
 
 Each client library signed a user in by the code from the email, as two public clients: a first-party one with the
 algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
-swapped; those with a secret as two such clients. Every access token then went to every verifier, and bad ones: expired,
-of another issuer with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a
-bit flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret.
+swapped; those with a secret as two such clients. The service asked for a nonce with each proof of possession (DPoP);
+the clients for FAPI 2.0 have \`profile = "fapi2"\`. On a device the user entered the code at \`/device\`, and an API
+exchanged the device's token for one of the next API. Every access token that needs no proof of a key then went to
+every verifier, and bad ones: expired, of another issuer with the same keys, for another API, an ID token in its place,
+a changed signature, changed claims, a bit flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`,
+the public key as an HMAC secret.
 The rows that name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token
 more.
 

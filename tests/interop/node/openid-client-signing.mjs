@@ -1,7 +1,6 @@
 // A client that signs with a key of its own, at every endpoint where clients authenticate; and the `claims` parameter.
-import { setTimeout } from 'node:timers/promises';
 import * as client from 'openid-client';
-import { task, tell, tokens, version, visit } from './program.mjs';
+import { patiently, task, tell, tokens, version, visit } from './program.mjs';
 
 version('openid-client');
 const jwk = JSON.parse(process.env.CLIENT_KEY);
@@ -15,18 +14,6 @@ const config = await client.discovery(
   client.PrivateKeyJwt({ key, kid: jwk.kid }),
   { execute: [...insecure, client.enableNonRepudiationChecks] },
 );
-
-// While the service cannot know whether an assertion is new, it says when to come again.
-async function patiently(work) {
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (error.cause?.status !== 503) throw error;
-      await setTimeout(1000 * Number(error.cause.headers.get('retry-after')));
-    }
-  }
-}
 
 await patiently(() => client.clientCredentialsGrant(config));
 tell('did', 'private_key_jwt with ES256, PS256 and EdDSA');

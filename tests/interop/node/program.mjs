@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 const { ISSUER, CLIENT_ID, REDIRECT_URI, GOODBYE_URI, AUDIENCE, ID_ALG } = process.env;
 export const task = {
@@ -16,6 +17,30 @@ export const nextLine = async () => (await lines.next()).value;
 export async function visit(url) {
   tell('visit', url);
   return new URL(await nextLine());
+}
+
+// While the service cannot know whether an assertion is new, it says when to come again. Whether a proof of possession
+// is new it cannot know by the nonces of its first five seconds, and asks for another one.
+export async function patiently(work) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const isYoung = error.error === 'use_dpop_nonce' && tries < 8;
+      if (!isYoung && error.cause?.status !== 503) throw error;
+      await setTimeout(1000 * Number(error.cause.headers?.get('retry-after') ?? 1));
+    }
+  }
+}
+
+// How often the service asked for a proof with a nonce: what a client without nonces would have failed at.
+export const refused = { proofs: 0 };
+export async function counting(...request) {
+  const response = await fetch(...request);
+  const { error } = response.status === 400 ? await response.clone().json() : {};
+  const challenge = response.status === 401 ? response.headers.get('www-authenticate') : '';
+  if (error === 'use_dpop_nonce' || challenge?.includes('use_dpop_nonce')) refused.proofs += 1;
+  return response;
 }
 
 // The version that is installed, not the one that was asked for.
