@@ -233,7 +233,8 @@ fn is_recent(iat: i64, now: Time) -> bool {
 ///
 /// # Errors
 /// [`DpopError::Invalid`] for one that was shown before; [`DpopError::UseNonce`] where the ticket
-/// store may have lost that it was (RD-09); [`DpopError::TooMany`] over the budget of the payer.
+/// store may have lost that it was (RD-09); [`DpopError::TooMany`] over the budget of the payer;
+/// [`DpopError::Infra`] in the first seconds of the store, in which no nonce helps (PP-6).
 pub(crate) async fn claim(
     app: &App,
     proof: &CheckedProof,
@@ -263,11 +264,21 @@ async fn claim_first(
         Once::First { since } if is_after(proof, since) => {
             Ok(limit::count_proof(&app.tickets, payer, client_id).await?)
         }
+        Once::First { since } if now < since + NONCE_MARGIN => Err(no_nonce_helps().into()),
         Once::First { .. } | Once::Forgotten => Err(DpopError::UseNonce(nonce::make(
             &app.macs.dpop_nonce,
             app.clock().now(),
         ))),
         Once::Again => Err(DpopError::Invalid("proof_replayed")),
+    }
+}
+
+/// The error for a proof that comes so soon after the data of the ticket store began that a nonce of now would not
+/// be believed either: a client that repeats its request at once with a nonce would fail for good.
+fn no_nonce_helps() -> InfraError {
+    InfraError::Unavailable {
+        dependency: "ticket store",
+        cause: "its data has just begun, so no proof is known to be new".to_owned(),
     }
 }
 

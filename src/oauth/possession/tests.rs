@@ -551,15 +551,26 @@ fn memory(test_app: &TestApp) -> Tickets {
 async fn pp_6_after_a_loss_of_the_store_no_proof_of_before_passes() {
     let (mut test_app, key) = (TestApp::new().await, ProofKey::es256());
     let shown = proof(&test_app, &key, TOKEN);
-    let demanded = request_own(&test_app, &[&shown]).await;
-    assert_eq!(demanded.error(), USE_NONCE, "the store has just begun");
+    let refused = request_own(&test_app, &[&shown]).await;
+    assert_eq!(refused.status, 503, "the store has just begun: {refused:?}");
     let with_nonce = |test_app: &TestApp, nonce: &str| {
         key.proof(&with(claims_for(test_app, TOKEN), "nonce", nonce.into()))
     };
+    let old = key.proof(&with(claims_for(&test_app, TOKEN), "iat", 1.into()));
+    let demanded = request_own(&test_app, &[&old]).await;
     let early = with_nonce(&test_app, nonce_of(&demanded));
-    let demanded = request_own(&test_app, &[&early]).await;
-    assert_eq!(demanded.error(), USE_NONCE, "another clock may be ahead");
+    let refused = request_own(&test_app, &[&early]).await;
+    assert_eq!(
+        refused.status, 503,
+        "another clock may be ahead: {refused:?}"
+    );
     test_app.advance(5);
+    let demanded = request_own(&test_app, &[&early]).await;
+    assert_eq!(
+        demanded.error(),
+        INVALID_PROOF,
+        "it was shown: {demanded:?}"
+    );
     let demanded = request_own(&test_app, &[&proof(&test_app, &key, TOKEN)]).await;
     let nonce = nonce_of(&demanded).to_owned();
     let with_it = with_nonce(&test_app, &nonce);
@@ -576,10 +587,10 @@ async fn pp_6_after_a_loss_of_the_store_no_proof_of_before_passes() {
             assert_ne!(refused.status, 200, "{refused:?}");
         }
     }
+    test_app.advance(5);
     let unused = with_nonce(&test_app, &nonce);
     let demanded = request_own(&test_app, &[&unused]).await;
     assert_eq!(demanded.error(), USE_NONCE, "the nonce is of before");
-    test_app.advance(5);
     let demanded = request_own(&test_app, &[&proof(&test_app, &key, TOKEN)]).await;
     let new = with_nonce(&test_app, nonce_of(&demanded));
     assert_eq!(request_own(&test_app, &[&new]).await.status, 200);

@@ -19,16 +19,14 @@ export async function visit(url) {
   return new URL(await nextLine());
 }
 
-// While the service cannot know whether an assertion is new, it says when to come again. Whether a proof of possession
-// is new it cannot know by the nonces of its first five seconds, and asks for another one.
+// While the service cannot know whether an assertion or a proof is new, it says when to come again.
 export async function patiently(work) {
-  for (let tries = 1; ; tries++) {
+  for (;;) {
     try {
       return await work();
     } catch (error) {
-      const isYoung = error.error === 'use_dpop_nonce' && tries < 8;
-      if (!isYoung && error.cause?.status !== 503) throw error;
-      await setTimeout(1000 * Number(error.cause.headers?.get('retry-after') ?? 1));
+      if (error.cause?.status !== 503) throw error;
+      await setTimeout(1000 * Number(error.cause.headers.get('retry-after')));
     }
   }
 }
