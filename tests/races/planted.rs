@@ -1,8 +1,11 @@
 //! The judges against services with the very faults that they are there for, and against right ones.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::{
@@ -14,9 +17,9 @@ use crate::{
     race,
 };
 
-/// What a database does meanwhile.
+/// What a database does meanwhile. It is long enough for others to begin, also on a busy machine.
 async fn pause() {
-    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 /// One secret that makes one session; `guarded`: taken by one step, else read and then written.
