@@ -21,10 +21,10 @@ async function enter(page, service, address, count = 1) {
 }
 
 // A service and the lessons beside it, and a person who is signed in there.
-async function visit(browser, { clock = false, refreshMargin } = {}) {
+async function visit(browser, { clock = false, refreshMargin, backchannel } = {}) {
   const webPort = await freePort();
   // Signed in 400 s ago: a token lives for 600 s, and 300 s count as recent for the API.
-  const service = await entree({ clock, webPort, ahead: -400 });
+  const service = await entree({ clock, webPort, backchannel, ahead: -400 });
   const web = await lessons(service, { webPort, refreshMargin });
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -35,6 +35,28 @@ async function visit(browser, { clock = false, refreshMargin } = {}) {
   await page.waitForSelector('#lessons li');
   await service.shift?.(0);
   return { service, web, context, page, address, end: async () => { await context.close(); await service.kill(); } };
+}
+
+// Signs out everywhere on another device.
+async function leaveElsewhere(browser, service, address) {
+  const phone = await browser.newContext();
+  const account = await phone.newPage();
+  await account.goto(service.at('/login'));
+  await enter(account, service, address, 2);
+  await account.waitForSelector('form#sign-out-everywhere');
+  await account.click('form#sign-out-everywhere button');
+  await account.waitForURL(service.at('/logged-out'));
+  await phone.close();
+}
+
+// The visit ends before its token does, which is good for minutes. Coming back needs a sign-in.
+async function assertEnds(page) {
+  for (const end = Date.now() + 20_000; (await page.locator('#sign-in').count()) === 0; await page.reload()) {
+    assert.ok(Date.now() < end, 'the visit goes on');
+  }
+  assert.match(await page.locator('#notice').innerText(), /ended/);
+  await page.click('#sign-in');
+  await page.waitForSelector('form#sign-in [name=email]');
 }
 
 const count = (page) => page.locator('#lessons li').count();
@@ -82,16 +104,28 @@ export const demo = {
 
   'ES-7 the lessons: signed out everywhere on another device, the visit ends here': async ({ browser }) => {
     const { service, page, address, end } = await visit(browser, { refreshMargin: 600 });
-    const phone = await browser.newContext();
-    const account = await phone.newPage();
-    await account.goto(service.at('/login'));
-    await enter(account, service, address, 2);
-    await account.waitForSelector('form#sign-out-everywhere');
-    await account.click('form#sign-out-everywhere button');
-    await account.waitForURL(service.at('/logged-out'));
+    await leaveElsewhere(browser, service, address);
     await page.reload();
     assert.match(await page.locator('#notice').innerText(), /ended/);
-    await phone.close();
+    await end();
+  },
+
+  'LO-5 LO-11 the lessons: signed out on the account page, the visit ends': async ({ browser }) => {
+    const { service, context, page, end } = await visit(browser, { backchannel: true });
+    const account = await context.newPage();
+    await account.goto(service.at('/account'));
+    await page.reload();
+    assert.equal(await count(page), 3, 'the visit goes on until then');
+    await account.click('form#sign-out button');
+    await account.waitForURL(service.at('/logged-out'));
+    await assertEnds(page);
+    await end();
+  },
+
+  'LO-5 LO-11 the lessons: signed out everywhere on another device, the visit ends': async ({ browser }) => {
+    const { service, page, address, end } = await visit(browser, { backchannel: true });
+    await leaveElsewhere(browser, service, address);
+    await assertEnds(page);
     await end();
   },
 

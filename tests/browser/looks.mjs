@@ -1,10 +1,12 @@
 // Every page in light and dark, on a phone and a desktop: axe finds nothing, nothing overflows, nothing foreign is
-// fetched, no script breaks a rule of the page. A picture of each goes to target/screenshots. The documentation page is
-// the library's own: of it only what it fetches and runs is checked.
+// fetched, no script breaks a rule of the page, and a page with all that it fetches has at most 60 KiB. A picture of
+// each goes to target/screenshots. The documentation page is the library's own: of it only what it fetches and runs is
+// checked.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
+import { devicePages } from './devices.mjs';
 import { askForMail, signIn, newAddress } from './people.mjs';
 import { linkOf } from './service.mjs';
 
@@ -113,8 +115,17 @@ const pages = {
   },
 };
 
-const authorize = (client, back) => `/oauth2/authorize?${new URLSearchParams({
-  client_id: client, redirect_uri: back, response_type: 'code', scope: 'openid profile email', state: 's',
+// Each in English and in French.
+const inBoth = {
+  ...devicePages,
+  'consent-apis': async (context, service) => {
+    await signIn(context, service);
+    return at(context, service, authorize('club', 'http://127.0.0.1:9/club', 'openid email notes:read halls:book'));
+  },
+};
+
+const authorize = (client, back, scope = 'openid profile email') => `/oauth2/authorize?${new URLSearchParams({
+  client_id: client, redirect_uri: back, response_type: 'code', scope, state: 's',
   code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', code_challenge_method: 'S256',
 })}`;
 
@@ -132,10 +143,19 @@ const modes = ['light', 'dark'].flatMap((colorScheme) => [
   { colorScheme, size: 'desktop', viewport: { width: 1280, height: 800 } },
 ]);
 
+// All that a page consists of, unpacked.
+const bytesOf = (page) => page.evaluate(() =>
+  ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type)).reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0));
+
+const all = [
+  ...Object.entries({ ...pages, ...inBoth }).map(([name, open]) => [name, open, 'en-GB']),
+  ...Object.entries(inBoth).map(([name, open]) => [`${name}-fr`, open, 'fr-FR']),
+];
+
 export const looks = {};
-for (const [name, open] of Object.entries(pages)) {
+for (const [name, open, locale] of all) {
   looks[`looks of ${name}: light and dark, phone and desktop`] = async ({ browser, service }) => {
-    const options = { locale: 'en-GB', reducedMotion: 'reduce' };
+    const options = { locale, reducedMotion: 'reduce' };
     const context = await browser.newContext(options);
     const wrong = [];
     context.on('request', (request) => {
@@ -148,6 +168,12 @@ for (const [name, open] of Object.entries(pages)) {
     context.on('weberror', (error) => wrong.push(String(error.error())));
     const page = await open(context, service, browser, options);
     await page.waitForLoadState('networkidle');
+    if (name !== 'docs') {
+      const bytes = await bytesOf(page);
+      if (bytes === 0 || bytes > 60 * 1024) wrong.push(`has ${bytes} bytes`);
+      const lang = await page.locator('html').getAttribute('lang');
+      if (lang !== locale.slice(0, 2)) wrong.push(`is in ${lang}`);
+    }
     await page.evaluate(axe);
     for (const { colorScheme, size, viewport } of modes) {
       const mode = `${colorScheme}, ${size}`;

@@ -47,3 +47,22 @@ export const assertSignedIn = async (context, service) =>
   assert.ok(await isSignedIn(context, service), 'the browser is signed in');
 export const assertSignedOut = async (context, service) =>
   assert.ok(!(await isSignedIn(context, service)), 'the browser is not signed in');
+
+// Presses Tab until an element has the focus, and checks that every stop on the way can be seen.
+export async function tabTo(page, selector) {
+  for (let stops = 0; stops < 30; stops++) {
+    const there = await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector);
+    if (there) return;
+    await page.keyboard.press('Tab');
+    const seen = await page.evaluate(() => {
+      const element = document.activeElement;
+      if (!element || element === document.body) return true;
+      const style = getComputedStyle(element);
+      const box = element.getBoundingClientRect();
+      return box.width > 0 && box.height > 0 &&
+        ((style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none');
+    });
+    assert.ok(seen, `the focus cannot be seen on the way to ${selector}`);
+  }
+  assert.fail(`Tab does not lead to ${selector}`);
+}

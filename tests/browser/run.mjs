@@ -4,6 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { attacks, scans } from './attacks.mjs';
+import { devices } from './devices.mjs';
 import { formAction } from './form_action.mjs';
 import { formPost } from './form_post.mjs';
 import { demo } from './lessons.mjs';
@@ -29,7 +30,7 @@ if (!executablePath) skip('no chromium on PATH; scripts/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);
-const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...formPost, ...popups, ...atPath, ...looks, ...ways, ...tabs, ...outage })
+const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...formPost, ...popups, ...devices, ...atPath, ...looks, ...ways, ...tabs, ...outage })
   .filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 const service = await entree();

@@ -62,10 +62,10 @@ function faketime() {
 
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined),
 // and is `ahead` by so many seconds at first; it moves once every email is on record. `toml`: its configuration file.
-// `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
-// `home`: the client has registered its home page there. `path`: the path of its public URL. `clients`: further ones,
-// as lines of TOML. `env`: more settings.
-export async function entree({ clock = false, ahead = 0, webPort = 8081, home = false, path = '', toml, clients = [], env: more = {} } = {}) {
+// `webPort`: where the lessons client will listen (an address to come back to after signing out has its port). `home`:
+// the client has registered its home page there, and with `backchannel` where it takes logout tokens. `path`: the path
+// of its public URL. `clients`: further ones, as lines of TOML. `env`: more settings.
+export async function entree({ clock = false, ahead = 0, webPort = 8081, home = false, backchannel = false, path = '', toml, clients = [], env: more = {} } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
   if (toml !== undefined) writeFileSync(join(folder, 'entree.toml'), toml);
@@ -75,14 +75,25 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, home = 
     ENTREE__LIMITS__DOMAIN: '[{ count = 100000, seconds = 60 }]',
     ENTREE__LIMITS__NETWORK_ADDRESS: '[{ count = 1000, seconds = 60 }]',
     ENTREE__LIMITS__ADDRESS: '[{ count = 1000, seconds = 60 }]',
+    ENTREE__LIMITS__DEVICE: '[{ count = 1000, seconds = 60 }]',
+    ENTREE__LIMITS__DEVICE_CODES: '[{ count = 1000, seconds = 60 }]',
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
-    // The demo's client, as `entree dev` presets it, and a foreign one that has to ask for consent.
+    ENTREE__DEVICE__ENABLED: 'true',
+    ENTREE__RESOURCES: `[{ identifier = "https://notes.example", name = { en = "Dance notes", fr = "Notes de danse" },
+      scopes = { "notes:read" = { en = "Read your notes", fr = "Lire vos notes" } } },
+      { identifier = "https://halls.example", name = { en = "Halls", fr = "Salles" },
+      scopes = { "halls:book" = { en = "Book halls for you", fr = "Réserver des salles pour vous" } } }]`,
+    // The demo's client, as `entree dev` presets it, and foreign ones that have to ask for consent.
     ENTREE__CLIENTS: `[{ client_id = "lessons-web", name = "Lessons", redirect_uris = ["http://127.0.0.1:8081/callback"],
       ${home ? `client_uri = "http://127.0.0.1:${webPort}/",` : ''}
+      ${backchannel ? `backchannel_logout_uri = "http://127.0.0.1:${webPort}/backchannel-logout",` : ''}
       post_logout_redirect_uris = ["http://127.0.0.1:${webPort}/signed-out"], refresh_tokens = "always",
       audience = "http://127.0.0.1:8082", first_party = true, id_token_signed_response_alg = "ES256" },
       { client_id = "partner", name = "Pointe Shoes Ltd", redirect_uris = ["http://127.0.0.1:9/cb"],
       audience = "https://partner.example" },
+      { client_id = "club", name = "Swan Lake Club", redirect_uris = ["http://127.0.0.1:9/club"],
+      grant_types = ["authorization_code", "device_code"], audience = "https://notes.example",
+      resources = ["https://halls.example"] },
       { client_id = "named", name = "Club notebook", redirect_uris = ["http://127.0.0.1:9/named"],
       audience = "https://named.example", first_party = true, require_name = true },
       { client_id = "window", name = "Window", redirect_uris = ["http://127.0.0.1/window"],

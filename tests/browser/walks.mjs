@@ -1,7 +1,7 @@
 // Whole walks of a person: the lessons, without scripts, by keyboard, in two tabs.
 import assert from 'node:assert/strict';
 import { binary, codeOf, lessons, linkOf } from './service.mjs';
-import { askForMail, assertSignedIn, assertSignedOut, pressLinkButton, signIn, newAddress } from './people.mjs';
+import { askForMail, assertSignedIn, assertSignedOut, pressLinkButton, signIn, newAddress, tabTo } from './people.mjs';
 
 export const walks = {
   'the lessons: from the application through the mailbox page and back': async ({ browser, service }) => {
@@ -127,6 +127,24 @@ export const walks = {
     await Promise.all([laptop.close(), phone.close()]);
   },
 
+  'RS-5 the consent page groups scopes by API, in the language of the person': async ({ browser, service }) => {
+    for (const [locale, apis, words] of [
+      ['en-GB', ['Dance notes', 'Halls'], ['Read your notes', 'Book halls for you']],
+      ['fr-FR', ['Notes de danse', 'Salles'], ['Lire vos notes', 'Réserver des salles pour vous']],
+    ]) {
+      const context = await browser.newContext({ locale });
+      const { page } = await signIn(context, service);
+      await page.goto(service.at(`/oauth2/authorize?${new URLSearchParams({
+        client_id: 'club', redirect_uri: 'http://127.0.0.1:9/club', response_type: 'code', scope: 'openid email notes:read halls:book',
+        state: 's', code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', code_challenge_method: 'S256',
+      })}`));
+      await page.waitForSelector('form#consent');
+      assert.deepEqual(await page.locator('.resource h2').allInnerTexts(), apis);
+      assert.deepEqual(await page.locator('.resource li').allInnerTexts(), words);
+      await context.close();
+    }
+  },
+
   'C7 signed in as someone else: asks, and nothing happens by itself': async ({ browser, service }) => {
     const context = await browser.newContext();
     const first = await signIn(context, service);
@@ -146,22 +164,3 @@ export const walks = {
     await context.close();
   },
 };
-
-// Presses Tab until an element has the focus, and checks that every stop on the way can be seen.
-async function tabTo(page, selector) {
-  for (let stops = 0; stops < 30; stops++) {
-    const there = await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector);
-    if (there) return;
-    await page.keyboard.press('Tab');
-    const seen = await page.evaluate(() => {
-      const element = document.activeElement;
-      if (!element || element === document.body) return true;
-      const style = getComputedStyle(element);
-      const box = element.getBoundingClientRect();
-      return box.width > 0 && box.height > 0 &&
-        ((style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none');
-    });
-    assert.ok(seen, `the focus cannot be seen on the way to ${selector}`);
-  }
-  assert.fail(`Tab does not lead to ${selector}`);
-}
