@@ -265,7 +265,8 @@ async fn claim_first(
             Ok(limit::count_proof(&app.tickets, payer, client_id).await?)
         }
         Once::First { since } if now < since + NONCE_MARGIN => Err(no_nonce_helps().into()),
-        Once::First { .. } | Once::Forgotten => Err(DpopError::UseNonce(nonce::make(
+        Once::Forgotten => Err(no_nonce_helps().into()),
+        Once::First { .. } => Err(DpopError::UseNonce(nonce::make(
             &app.macs.dpop_nonce,
             app.clock().now(),
         ))),

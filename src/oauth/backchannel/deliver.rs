@@ -258,17 +258,25 @@ async fn attempt(app: &App, row: &Row, fetcher: Option<Result<Fetcher, String>>)
     outcome.class().is_none()
 }
 
+/// Logs what kept this service from sending: the log of the client has nothing about it.
+fn own_failure(row: &Row, class: &'static str, cause: &dyn std::fmt::Display) -> AttemptOutcome {
+    tracing::warn!(client_id = row.client_id, class, %cause, "no logout token was sent");
+    AttemptOutcome::Failed(class)
+}
+
 /// Posts a new token. The words of a failure are fixed: the URL may hold a secret.
 async fn send(app: &App, row: &Row, fetcher: Result<Fetcher, String>) -> AttemptOutcome {
     let config = app.config.get();
     let Some(client) = notified(client::find(&config, &row.client_id)) else {
         return AttemptOutcome::NotWanted;
     };
-    let Ok(fetcher) = fetcher else {
-        return AttemptOutcome::Failed("ca_file");
+    let fetcher = match fetcher {
+        Ok(fetcher) => fetcher,
+        Err(cause) => return own_failure(row, "ca_file", &cause),
     };
-    let Ok(token) = token::sign(app, client, row) else {
-        return AttemptOutcome::Failed("keys");
+    let token = match token::sign(app, client, row) {
+        Ok(token) => token,
+        Err(cause) => return own_failure(row, "keys", &cause),
     };
     let form = [("logout_token", token.as_str())];
     let request = FetchRequest::post_form(client.backchannel_logout_uri.as_str(), &form);

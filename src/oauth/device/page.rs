@@ -177,6 +177,8 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
 /// Stores the decision. Returns `false` if the request is over or was decided by another form.
 ///
 /// The consent comes first: a device may poll in the moment in which the decision is stored.
+/// Records the decision of the user. A consent is stored first and stays if another decision was faster: the user
+/// gave it, and can withdraw it on the account page.
 async fn carry_out(
     app: &App,
     context: &RequestContext,

@@ -1,13 +1,12 @@
 //! `/oauth2/device_authorization` (RFC 8628 §3.1, §3.2): a device starts a sign-in.
 
-use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+use poem::{Body, IntoResponse as _, Request, Response, handler, http::StatusCode, web::Data};
 use serde_json::{Value, json};
 
 use super::store::{self, Decision, DeviceRequest};
 use crate::{
     app::App,
     config::GrantType,
-    login::page_error::PageError,
     oauth::{
         client_auth::authenticate_client,
         error::{EndpointError, json_response},
@@ -15,7 +14,7 @@ use crate::{
     },
     secret::public_id,
     telemetry::metrics,
-    web::{caller::Caller, params::Params},
+    web::{caller::Caller, params::Params, problem::Problem},
 };
 
 /// The parameters that must not be repeated or malformed.
@@ -42,7 +41,8 @@ pub(crate) async fn start(Data(app): Data<&App>, request: &Request, body: Body) 
         Err(error) => return EndpointError::from(error).into_response(&caller),
     };
     if !app.config.get().device.enabled {
-        return PageError::NotFound.render(app, request);
+        let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
+        return problem.into_response();
     }
     match accept(app, request, &params, &caller).await {
         Ok(codes) => json_response(StatusCode::OK, &codes),

@@ -136,6 +136,7 @@ async fn deliver(
     } = *request;
     let (granted, issuer) = (device.resources.as_deref(), &app.public_url);
     let audience = resource::choose_audience(params, granted, config, client, issuer)?;
+    request.check_proof_for(&audience)?;
     request
         .claim_proof(Payer::Session(sign_in.session_id))
         .await?;

@@ -78,6 +78,7 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
         );
     }
     let scope = choose_scope(request, &subject.grant, &rules)?;
+    request.check_proof_for(target)?;
     let user = subject.grant.holder.user.id;
     request.claim_proof(Payer::User(user)).await?;
     let tokens = sign(request, &subject, target, scope)?;

@@ -19,6 +19,7 @@ use crate::{
 on_both!(
     de_5_a_poll_says_where_the_request_stands,
     de_5_another_clients_code_is_refused_and_not_spent,
+    rs_3_de_8_a_device_shows_the_proof_that_an_api_demands,
     de_6_of_a_hundred_polls_one_gets_tokens_and_a_late_replay_ends_the_grant,
     de_6_of_two_decisions_one_holds,
     de_8_the_grant_ends_with_the_session_unless_it_is_offline,
@@ -109,6 +110,22 @@ async fn de_5_another_clients_code_is_refused_and_not_spent(test_app: TestApp) {
         .one(test_app.app.db.read())
         .await;
     assert!(revoked.unwrap().unwrap().revoked_at.is_none());
+}
+
+/// RS-3: an API that demands proofs gets no bearer token from a device either, and nothing is spent.
+async fn rs_3_de_8_a_device_shows_the_proof_that_an_api_demands(test_app: TestApp) {
+    prepare(&test_app);
+    let mut browser = signed_in(&test_app, "rs3@example.com").await;
+    let started = start(&test_app, &[("scope", "openid")]).await;
+    decide(&mut browser, &started, "allow").await;
+    let demand = |is_demanded: bool| {
+        let block = json!([{ "identifier": "https://api.example", "dpop": is_demanded }]);
+        test_app.configure(|config| config.resources = serde_json::from_value(block).unwrap());
+    };
+    demand(true);
+    assert_error(&poll(&test_app, &started).await, "invalid_request");
+    demand(false);
+    tokens(&test_app, "tv", &started).await;
 }
 
 async fn de_6_of_a_hundred_polls_one_gets_tokens_and_a_late_replay_ends_the_grant(

@@ -249,6 +249,23 @@ async fn ex_2_ex_6_what_is_no_token_of_a_user_for_this_client_is_refused() {
     assert_eq!(events(&test_app).await, 0, "what is refused grants nothing");
 }
 
+/// RS-3: an API that demands proofs gets no bearer token by an exchange either.
+#[tokio::test]
+async fn rs_3_ex_4_an_exchange_shows_the_proof_that_an_api_demands() {
+    let test_app = start().await;
+    let token = subject(&test_app).await.text("access_token");
+    test_app.reconfigure(|config| {
+        let block = json!([
+            { "identifier": API, "scopes": { "lessons:read": {} } },
+            { "identifier": GRADES, "scopes": { "grades:read": {} }, "dpop": true },
+        ]);
+        config.resources = serde_json::from_value(block).unwrap();
+    });
+    let refused = exchange_as(&test_app, "api", &form(&token, GRADES)).await;
+    assert_eq!(refused.error(), INVALID_REQUEST);
+    assert_eq!(refused.reason, "no_proof");
+}
+
 #[tokio::test]
 async fn ex_2_only_the_target_of_a_rule_is_given_and_one_at_a_time() {
     let test_app = start().await;
