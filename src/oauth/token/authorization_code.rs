@@ -246,7 +246,7 @@ async fn redeem(
         resources: code.resources.as_deref(),
         nonce: code.nonce.as_deref(),
         audience: &claimed.audience,
-        exists: invalid_grant(Reason::GrantExists),
+        error_if_exists: invalid_grant(Reason::GrantExists),
     };
     store_and_issue(request, tx, &grant).await
 }
