@@ -81,7 +81,7 @@ pub fn still_needs_grants(id: impl IntoColumnRef, now: Time) -> Expr {
     Expr::exists(found)
 }
 
-/// In the words of the partial index `sessions_untold`.
+/// Spelled as in the index `sessions_untold`, or the planner does not use it.
 fn is_waiting(now: Time) -> Condition {
     Condition::all()
         .add(session::Column::RevokedAt.is_not_null())
