@@ -1,7 +1,7 @@
 //! Ended sessions whose clients are still to be notified (LO-7).
 //!
-//! The row of an ended session is the order: `revoked_at` is set, and `told_at` is not. So ending a
-//! session costs nothing more, and an order is there as soon as the end is.
+//! The row of an ended session is the work item: `revoked_at` is set, and `told_at` is not. So ending a
+//! session costs nothing more, and a work item is there as soon as the end is.
 
 use std::time::Duration;
 
