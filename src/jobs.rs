@@ -97,7 +97,7 @@ impl Jobs {
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {
-                // Also once at the start, so that assertions from before it can be distinguished.
+                // Also once at the start, so that from then on earlier assertions can be distinguished.
                 let _ = keep_epoch(app.clone()).await;
                 every(EPOCH_EVERY, stopped, app, keep_epoch).await;
             }
