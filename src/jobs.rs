@@ -97,7 +97,7 @@ impl Jobs {
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {
-                // At once, too: from then on earlier assertions can be distinguished.
+                // Also once at the start, so that from then on earlier assertions can be distinguished.
                 let _ = keep_epoch(app.clone()).await;
                 every(EPOCH_EVERY, stopped, app, keep_epoch).await;
             }
@@ -111,7 +111,7 @@ impl Jobs {
         running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
-            // At once, too: a process that starts has gauges.
+            // Also once at the start, so that a new process has gauges.
             let _ = gather_gauges(app.clone()).await;
             every(GAUGES_EVERY, stopped, app, gather_gauges).await;
         });
@@ -141,7 +141,7 @@ where
             () = wait(stopped.clone()) => return,
         }
         if let Err(error) = job(app.clone()).await {
-            tracing::warn!(cause = %error, "a job will be tried again");
+            tracing::warn!(cause = %error, "a job failed; it is tried again");
         }
     }
 }
@@ -157,7 +157,7 @@ async fn clean_up(app: App, stopped: watch::Receiver<bool>) {
             Ok(Swept::Clean) => SWEEP_EVERY,
             Ok(Swept::MoreIsLeft) => SWEEP_AGAIN,
             Err(error) => {
-                tracing::warn!(cause = %error, "a job will be tried again");
+                tracing::warn!(cause = %error, "a job failed; it is tried again");
                 SWEEP_EVERY
             }
         };

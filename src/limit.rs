@@ -27,6 +27,9 @@ use crate::{
 
 pub use email::{EmailBudget, EmailRequest, spend_email};
 
+/// DE-7: a network may try as many codes of devices as this many sessions.
+const SESSIONS_OF_NETWORK: u32 = 4;
+
 /// What a check does beside returning how long to wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -169,7 +172,10 @@ pub async fn device_code(
     if wait.is_some() {
         return Ok(wait);
     }
-    let of_network: Vec<Budget> = budgets.iter().map(|budget| budget.times(4)).collect();
+    let of_network: Vec<Budget> = budgets
+        .iter()
+        .map(|budget| budget.times(SESSIONS_OF_NETWORK))
+        .collect();
     hit_network(tickets, "device code network", caller, &of_network).await
 }
 

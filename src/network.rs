@@ -17,7 +17,7 @@ use std::{
 /// The prefixes of an IPv4 address, the narrowest first: bits, and how many networks one is worth.
 const IPV4: [(u8, u32); 2] = [(32, 1), (24, 8)];
 
-/// The same of an IPv6 address.
+/// The prefixes of an IPv6 address, likewise.
 const IPV6: [(u8, u32); 3] = [(64, 1), (56, 2), (48, 8)];
 
 /// The network of a caller: an IPv4 address, or the /64 of an IPv6 address. `Debug` does not show it.

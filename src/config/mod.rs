@@ -45,7 +45,7 @@ pub use load::{Loaded, Source};
 pub use master_key::parse_master_key;
 pub use mode::Mode;
 pub use problem::Problem;
-pub use profile::{AssertionAudience, Demands, Profile};
+pub use profile::{AssertionAudience, CODE_RACE, Demands, Profile};
 pub use providers::Provider;
 pub use resources::{ADMIN_SCOPE, AccessTokenTyp, RESERVED_SCOPES, Resource, Resources, Words};
 pub(crate) use secret_mode::mode_if_too_open;

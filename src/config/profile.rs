@@ -10,6 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+/// How long after the first use of a code a second one is a race and no theft, where no profile says
+/// less (TK-6, ST-03).
+pub const CODE_RACE: Duration = Duration::from_secs(10);
+
 /// A set of rules that a client follows as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,8 +63,7 @@ impl Profile {
                 proof_time_counts: false,
                 keeps_refresh_token: false,
                 locks_access_token_alg: false,
-                // TK-6, ST-03.
-                code_race: Duration::from_secs(10),
+                code_race: CODE_RACE,
             },
             Self::Fapi2 => Demands {
                 audience_is_string: true,

@@ -258,9 +258,9 @@ async fn claim_first(
     let now = app.clock().now();
     let Proof { jkt, jti, .. } = &proof.proof;
     let id = Hash::of(format!("dpop {jkt} {jti}").as_bytes());
-    let kept = kept_for(proof, now);
+    let ttl = remembered_for(proof, now);
     let tickets = app.tickets.charged_to(payer);
-    match tickets.once(TicketKind::Jti, &id, kept, now).await? {
+    match tickets.once(TicketKind::Jti, &id, ttl, now).await? {
         Once::First { since } if is_after(proof, since) => {
             Ok(limit::count_proof(&app.tickets, payer, client_id).await?)
         }
@@ -284,7 +284,7 @@ fn no_nonce_helps() -> InfraError {
 }
 
 /// Returns how long a proof could still pass at some instance.
-fn kept_for(proof: &CheckedProof, now: Time) -> Duration {
+fn remembered_for(proof: &CheckedProof, now: Time) -> Duration {
     let nonce_ttl = i64::try_from(nonce::TTL.as_secs()).unwrap_or(i64::MAX);
     let end = match proof.nonce_made_at {
         Some(made_at) => made_at.seconds() + nonce_ttl,
@@ -352,8 +352,8 @@ mod tests {
             (-9999, Some(at(-299)), 31),
             (i64::from(i32::MAX), Some(at(0)), 330),
         ] {
-            let kept = kept_for(&shown(iat, nonce), NOW);
-            assert_eq!(kept, Duration::from_secs(expected), "{iat} {nonce:?}");
+            let actual = remembered_for(&shown(iat, nonce), NOW);
+            assert_eq!(actual, Duration::from_secs(expected), "{iat} {nonce:?}");
         }
     }
 

@@ -141,7 +141,7 @@ async fn not_counted(
             if flow.state == FlowState::Open
                 && flow::is_repeated_code(&flow, &code_mac(&flow, code, attempt), tx.now) =>
         {
-            // Only what was there at the first time: an email of after it would make this a free attempt.
+            // Judge by the emails of the first attempt: a later email would make this a free one.
             let reason = why_wrong(tx, &flow, code, attempt, flow.wrong_code_at).await?;
             let flow = Some(Box::new(flow));
             Ok(ConsumeOutcome::Refused { flow, reason })

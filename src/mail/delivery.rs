@@ -48,7 +48,7 @@ pub struct DeliveryAttempt {
     pub outcome: DeliveryOutcome,
     /// A reply code or a fixed word, fit for logs and the table: `250`, `451`, `timeout`,
     /// `connection`, `tls`, `protocol`, `unsupported`, `address`, `too large`. It begins with
-    /// `session` where the mail server failed before the message: `session 535`, `session timeout`.
+    /// `session` where our mail server failed before it knew the recipient: `session 535`, `session timeout`.
     pub class: String,
     pub observation: Observation,
 }

@@ -40,8 +40,8 @@ use crate::{
 const MAX_ID: usize = 255;
 const MAX_SECRET: usize = 512;
 
-/// The rule of the failure counts.
-const RULE: &str = "client";
+/// The name of the budget of failures.
+const FAILURE_BUDGET: &str = "client";
 
 const NOT_AUTHENTICATED: OauthError = OauthError::new(
     ErrorCode::InvalidClient,
@@ -100,10 +100,11 @@ struct Credentials {
     client_id: String,
     /// None for a method that we do not support.
     method: Option<ClientAuth>,
-    proof: Proof,
+    presented: Presented,
 }
 
-enum Proof {
+/// What shows that the client is the one that it names.
+enum Presented {
     /// Empty for a client that only names itself.
     Secret(Text),
     Assertion(Box<ForeignToken>),
@@ -115,7 +116,7 @@ impl Credentials {
         Self {
             client_id,
             method: None,
-            proof: Proof::Secret(Text::default()),
+            presented: Presented::Secret(Text::default()),
         }
     }
 }
@@ -147,8 +148,8 @@ pub(crate) async fn authenticate_client<'a>(
     };
     let registered =
         client.filter(|client| credentials.method == Some(client.token_endpoint_auth_method));
-    let client = match (&credentials.proof, registered) {
-        (Proof::Secret(secret), _) => {
+    let client = match (&credentials.presented, registered) {
+        (Presented::Secret(secret), _) => {
             let is_right =
                 is_client_secret(client, secret) || credentials.method == Some(ClientAuth::None);
             match registered {
@@ -156,11 +157,11 @@ pub(crate) async fn authenticate_client<'a>(
                 _ => return Err(attempt.reject(secret_reason(client, registered)).await),
             }
         }
-        (Proof::Assertion(assertion), Some(client)) => {
+        (Presented::Assertion(assertion), Some(client)) => {
             attempt.verify_assertion(client, assertion).await?;
             client
         }
-        (Proof::Assertion(_), None) => {
+        (Presented::Assertion(_), None) => {
             return Err(attempt.reject(secret_reason(client, registered)).await);
         }
     };
@@ -209,7 +210,7 @@ impl Attempt<'_> {
         // Only for a registered client: made-up names take no room in the store.
         let client_failures =
             Hash::of(format!("{} {}", self.caller.network, client.client_id).as_bytes());
-        let wait = limit::peek(tickets, RULE, &client_failures, budgets).await;
+        let wait = limit::peek(tickets, FAILURE_BUDGET, &client_failures, budgets).await;
         let wait = wait.ok().flatten();
         let lookup = match wait {
             Some(_) => KeyLookup::Cached,
@@ -221,7 +222,7 @@ impl Attempt<'_> {
                 if let Some(wait) = wait {
                     return Err(EndpointError::TooManyFailures(wait));
                 }
-                let _ = limit::hit(tickets, RULE, &client_failures, budgets).await;
+                let _ = limit::hit(tickets, FAILURE_BUDGET, &client_failures, budgets).await;
                 Err(self.reject(reason).await)
             }
             Err(AssertionError::MaybeUsed(wait)) => Err(EndpointError::retry_later(
@@ -243,7 +244,7 @@ impl Attempt<'_> {
         let budgets = &self.config.limits.client_failures;
         let error = NOT_AUTHENTICATED.with_reason(reason);
         let tickets = self.app.tickets.charged_to(Payer::Network(self.caller.ip));
-        match limit::hit(&tickets, RULE, &network, budgets).await {
+        match limit::hit(&tickets, FAILURE_BUDGET, &network, budgets).await {
             Ok(Some(wait)) => EndpointError::TooManyFailures(wait),
             _ if self.used_header => EndpointError::Challenge(error),
             _ => EndpointError::Client(error),
@@ -267,12 +268,12 @@ fn read_credentials(request: &Request, params: &Params) -> Result<Credentials, E
             return Ok(Credentials::unsupported(client_id));
         };
         check_client_id(client_id, &named_id)?;
-        let proof = Proof::Secret(secret);
+        let presented = Presented::Secret(secret);
         let method = Some(ClientAuth::ClientSecretBasic);
         return Ok(Credentials {
             client_id: named_id,
             method,
-            proof,
+            presented,
         });
     }
     if has_assertion {
@@ -288,7 +289,7 @@ fn read_credentials(request: &Request, params: &Params) -> Result<Credentials, E
             .ok_or(ParamError::Missing("client_id"))?
             .to_owned(),
         method: Some(method),
-        proof: Proof::Secret(Text::new(secret.unwrap_or_default().to_owned())),
+        presented: Presented::Secret(Text::new(secret.unwrap_or_default().to_owned())),
     })
 }
 
@@ -305,11 +306,11 @@ fn read_assertion(params: &Params, client_id: Option<&str>) -> Result<Credential
     };
     let named_id = named_id.to_owned();
     check_client_id(client_id, &named_id)?;
-    let proof = Proof::Assertion(Box::new(assertion));
+    let presented = Presented::Assertion(Box::new(assertion));
     Ok(Credentials {
         client_id: named_id,
         method: Some(ClientAuth::PrivateKeyJwt),
-        proof,
+        presented,
     })
 }
 

@@ -221,8 +221,8 @@ async fn find_code_holder(
         .and_then(|user| session::if_live(found.session, user, tx.now, limits))
         .ok_or(GrantError::SignInEnded)?;
     let (session, user) = (current.session, current.user);
-    // LK-07: a transaction that ends the session for good revokes its grants, but does not see this
-    // one yet. A grant that outlives its session therefore waits for it, or makes it wait.
+    // LK-07: disconnecting revokes the grants that it sees, and not yet the one of this code. So the two
+    // wait for each other on the session's row. A grant without `offline_access` ends with its session.
     let is_offline = scope::has(check.scope, scope::OFFLINE);
     if is_offline && !session::lock_for_share(tx, session.id).await? {
         return Err(GrantError::SignInEnded);

@@ -73,7 +73,7 @@ pub(crate) async fn find_code_session(
     let mut select = session::select_one_with_user(session::id_is(session));
     session::lock_selected(&mut select);
     let owner = session::user_column();
-    // In the words of the partial index, as in `revoke_surplus`.
+    // Spelled as in the index `grant_families_live`, or the planner does not use it.
     let most = Query::select()
         .expr(Expr::val(1))
         .from(row::Entity)

@@ -111,7 +111,7 @@ reasons! {
     SuccessorUnreadable = "successor_unreadable",
     /// A used refresh token came back: the response says no more.
     Reused = "reused",
-    /// The same in the audit log: its grant was ended.
+    /// As `Reused`, in the audit log: the grant was ended.
     RefreshTokenReused = "refresh_token_reused",
 
     /// The session or the user's sign-in has ended.

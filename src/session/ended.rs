@@ -1,7 +1,7 @@
 //! Ended sessions whose clients are still to be notified (LO-7).
 //!
-//! The row of an ended session is the order: `revoked_at` is set, and `told_at` is not. So ending a
-//! session costs nothing more, and an order is there as soon as the end is.
+//! The row of an ended session is the work item: `revoked_at` is set, and `told_at` is not. So ending a
+//! session costs nothing more, and a work item is there as soon as the end is.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub fn still_needs_grants(id: impl IntoColumnRef, now: Time) -> Expr {
     Expr::exists(found)
 }
 
-/// In the words of the partial index `sessions_untold`.
+/// Spelled as in the index `sessions_untold`, or the planner does not use it.
 fn is_waiting(now: Time) -> Condition {
     Condition::all()
         .add(session::Column::RevokedAt.is_not_null())

@@ -28,7 +28,7 @@ pub const UPSTREAM_ACR: &str = "urn:entree:acr:upstream";
 /// How long after an authentication an action that needs a fresh one is allowed.
 pub const FRESH_FOR: Duration = Duration::from_secs(600);
 
-/// At most so many sessions beyond the limit end at once.
+/// How many sessions over `max_per_user` one sign-in ends at most.
 const MAX_SURPLUS: u64 = 1000;
 
 /// How long the secret before a double click is still accepted.

@@ -10,8 +10,8 @@ use crate::config::{
 /// A budget that is this many times the default was raised to get rid of a limit.
 const FAR_ABOVE_DEFAULT: u64 = 10;
 
-/// Of this many days on which an attacker tries every code that the limits allow at one address,
-/// one day succeeds.
+/// An attacker who tries every code that the limits allow at one address must need this many days to
+/// succeed once.
 const SAFE_DAYS: u64 = 10_000;
 
 pub(super) fn check_magic_link(magic_link: &MagicLink, section: &mut Section<'_>) {

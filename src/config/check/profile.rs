@@ -15,7 +15,7 @@ pub(super) fn check(client: &Client, section: &mut Section<'_>) {
     if client.profile != Profile::Fapi2 {
         return;
     }
-    let kept = [
+    let agrees = [
         client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt,
         client.assertion_audience == Some(AssertionAudience::Issuer),
         client.require_pushed_authorization_requests,
@@ -24,9 +24,9 @@ pub(super) fn check(client: &Client, section: &mut Section<'_>) {
         client.id_token_signed_response_alg == Alg::ES256,
         client.access_token_alg == Alg::ES256,
     ];
-    for ((key, value), is_kept) in keys_of_fapi2().into_iter().zip(kept) {
+    for ((key, value), does_agree) in keys_of_fapi2().into_iter().zip(agrees) {
         let hint = format!("Remove it: the profile sets it to {value}.");
-        section.require(is_kept, key, "contradicts profile = \"fapi2\"", &hint);
+        section.require(does_agree, key, "contradicts profile = \"fapi2\"", &hint);
     }
     for (at, uri) in client.redirect_uris.iter().enumerate() {
         section.require(

@@ -25,9 +25,9 @@ use crate::{
 /// The question about a pending link that the user has answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answered<'a> {
-    /// Of a link in the ticket store, under this handle.
+    /// The link is a ticket under this handle.
     Ticket(&'a Plain),
-    /// Of the link that this flow carries.
+    /// The link is in this flow.
     InFlow(&'a Flow),
 }
 

@@ -112,7 +112,7 @@ pub async fn list_open(
 ) -> Result<Vec<Flow>, InfraError> {
     Ok(row::Entity::find()
         .filter(row::Column::BrowserHash.eq(browser.to_column()))
-        // In the words of the partial index, as in `rebind`.
+        // Spelled as in the index `magic_link_flows_browser`, or the planner does not use it.
         .filter(Expr::cust("state = 'open'"))
         .filter(row::Column::ExpiresAt.gt(now))
         .filter(row::Column::Canonical.eq(canonical))

@@ -35,7 +35,7 @@ const MAX_FIRST: i64 = 3072;
 const MAX_RETRIES: i64 = 1024;
 /// How long a ranking serves.
 const RANKING_SERVES: Duration = Duration::from_secs(1);
-/// Of so many places one is for a retry.
+/// One in this many emails of a look is a retry.
 const PLACES: usize = 4;
 /// The most addresses that one look looks up.
 const MAX_LOOKUPS: usize = 64;
@@ -286,7 +286,7 @@ async fn list_few(db: &Db, now: Time) -> Result<Vec<DueRow>, InfraError> {
             Column::GiveUpAt,
         ])
         .column_as(Expr::cust(IS_RETRY), "is_retry")
-        // In the words of the partial index: with a bound value the planner might not use it.
+        // Spelled as in the index `mail_outbox_due`: with a bound value the planner might not use it.
         .filter(Expr::cust("state = 'queued'"))
         .filter(Column::DueAt.lte(now))
         .filter(Column::LeaseUntil.lte(now))

@@ -7,7 +7,7 @@
 //!
 //! | failure | outcome |
 //! |---|---|
-//! | no connection, no TLS, any refusal before MAIL, 4xx or silence to it | deferred: it concerns us, not the message |
+//! | no connection, no TLS, any refusal before MAIL, 4xx or silence in reply to MAIL | deferred: the fault is our mail server's, not the message's |
 //! | 5xx to MAIL, RCPT, DATA or the message | refused |
 //! | 4xx to the others; silence or a broken connection before the message | deferred |
 //! | silence, a broken connection or nonsense once the message has started | in doubt |

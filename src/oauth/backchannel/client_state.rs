@@ -18,7 +18,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClientState {
     in_flight: usize,
-    /// In a row.
+    /// Failures since the last success.
     failures: u32,
     probe_at: Option<Time>,
 }

@@ -1,7 +1,7 @@
 //! Back-channel logout: clients that signed a user in are notified when the session ends (OpenID
 //! Connect Back-Channel Logout 1.0).
 //!
-//! Owns `logout_outbox`. The row of the ended session is the order (`session::claim_ended`); `queue`
+//! Owns `logout_outbox`. The row of the ended session is the work item (`session::claim_ended`); `queue`
 //! makes of it one row for each client, `deliver` posts to each a token that `token` signs. Delivery is
 //! at least once, and no browser waits for it: ending a session costs nothing more than before.
 

@@ -87,7 +87,7 @@ pub(super) enum Disposition {
 }
 
 /// Claims sessions that ended, and queues a row for each of their clients that is to be notified. A unit
-/// of work does both, so that no order is lost (LO-7). Of very many some are left for the next look, so
+/// of work does both, so that no work item is lost (LO-7). Of very many some are left for the next look, so
 /// that deliveries begin.
 pub(super) async fn enqueue_ended(app: &App) -> Result<(), InfraError> {
     for _ in 0..MAX_BATCHES {

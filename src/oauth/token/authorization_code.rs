@@ -63,9 +63,8 @@ pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse
     redeem(request, tx, &claimed).await
 }
 
-/// Returns the binding that the request repeats, if the MAC in the code confirms it and neither `resource`, nor a
-/// proof of possession, nor an API that demands one needs the stored code: then the code can be claimed at once. The
-/// code is then bound to no key.
+/// Returns the binding if the code can be claimed at once: its MAC fits what the request repeats, and nothing needs
+/// the stored code (`resource`, a proof of possession, an API that demands one). The code is then bound to no key.
 fn repeated_binding(
     request: &TokenRequest<'_>,
     secret: &CodeSecret,
@@ -246,7 +245,7 @@ async fn redeem(
         resources: code.resources.as_deref(),
         nonce: code.nonce.as_deref(),
         audience: &claimed.audience,
-        exists: invalid_grant(Reason::GrantExists),
+        error_if_exists: invalid_grant(Reason::GrantExists),
     };
     store_and_issue(request, tx, &grant).await
 }

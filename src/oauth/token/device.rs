@@ -14,7 +14,7 @@ use crate::{
     app::App,
     audit::Kind as AuditKind,
     clock::Time,
-    config::{ClientAuth, GrantType},
+    config::{CODE_RACE, ClientAuth, GrantType},
     error::InfraError,
     oauth::{
         client_auth::TokenRequest,
@@ -39,9 +39,6 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(4);
 
 /// How long a claimed code is remembered, as an authorization code is (RD-04).
 const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
-
-/// A replay this soon after the first use is a race and no theft (TK-6, ST-03).
-const RACE: Duration = Duration::from_secs(10);
 
 /// What a claimed code leaves behind.
 #[derive(Serialize, Deserialize)]
@@ -168,7 +165,7 @@ async fn deliver(
         resources: granted,
         nonce: None,
         audience: &audience,
-        exists: invalid_grant(Reason::GrantExists),
+        error_if_exists: invalid_grant(Reason::GrantExists),
     };
     let tokens = store_and_issue(request, tx, &claimed).await?;
     metrics::device("delivered");
@@ -197,7 +194,7 @@ async fn revoke_if_replayed(
     let Some(spent) = spent.filter(is_own) else {
         return Ok(());
     };
-    if app.clock().now().since(spent.claimed_at) <= RACE {
+    if app.clock().now().since(spent.claimed_at) <= CODE_RACE {
         return Ok(());
     }
     // A request that was captured whole ends nothing: its proof was shown before (PP-12).

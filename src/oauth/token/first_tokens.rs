@@ -27,7 +27,7 @@ pub(super) struct ClaimedGrant<'a> {
     /// The audience of the first access token.
     pub(super) audience: &'a str,
     /// The error for a grant that exists: its code was spent before.
-    pub(super) exists: OauthError,
+    pub(super) error_if_exists: OauthError,
 }
 
 /// Stores a grant and issues its tokens, in one transaction (RD-06).
@@ -69,7 +69,7 @@ pub(super) async fn store_and_issue(
         .user(user.id)
         .session(claimed.sign_in.session_id);
     if !grant_store::insert(&tx, grant.clone(), event).await? {
-        return Err(claimed.exists.into());
+        return Err(claimed.error_if_exists.into());
     }
     if holder.has_most_grants {
         grant_store::revoke_surplus(&tx, user.id, &client.client_id).await?;

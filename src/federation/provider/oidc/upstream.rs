@@ -237,7 +237,7 @@ impl Upstream {
         if value.count_repeated() > 0 {
             tracing::warn!(
                 provider = self.settings.id,
-                "keys that share one kid are not used"
+                "a provider publishes several keys under one kid; none of them is used"
             );
         }
         Ok(DocumentUpdate::New {
@@ -328,7 +328,7 @@ impl Upstream {
             tracing::error!(
                 provider = self.settings.id,
                 hours,
-                "its documents are old and cannot be read"
+                "the documents of a provider are old and cannot be read again"
             );
         }
     }

@@ -43,7 +43,7 @@ on_both!(
     lk_07_disconnecting_ends_sessions_leaves_a_tombstone_and_notifies_the_owner,
     lk_07_the_last_sign_in_method_stays,
     r_41_lk_07_the_last_sign_in_method_stays_and_the_page_says_why,
-    r_44_lk_04_adding_or_removing_a_sign_in_method_needs_a_fresh_session,
+    r_44_lk_04_lk_07_adding_or_removing_a_sign_in_method_needs_a_fresh_session,
     lk_04_a_session_from_a_provider_changes_no_sign_in_method_and_one_by_email_does,
     lk_07_a_link_that_was_disconnected_meanwhile_signs_no_user_in,
     e_3_lk_04_connecting_takes_consent_in_that_session,
@@ -391,7 +391,9 @@ async fn r_41_lk_07_the_last_sign_in_method_stays_and_the_page_says_why(test_app
     assert!(row.unlinked_at.is_none(), "no change");
 }
 
-async fn r_44_lk_04_adding_or_removing_a_sign_in_method_needs_a_fresh_session(test_app: TestApp) {
+async fn r_44_lk_04_lk_07_adding_or_removing_a_sign_in_method_needs_a_fresh_session(
+    test_app: TestApp,
+) {
     let email = "stale@example.test";
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, email).await;
