@@ -1,9 +1,12 @@
 // What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { freePort } from '../browser/ports.mjs';
 
 export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
 export const goodbye = 'http://127.0.0.1:49152/goodbye';
+// Where the program of a row listens for logout tokens.
+export const logoutTokens = `http://127.0.0.1:${await freePort()}/logout-token`;
 
 // Nothing listens there: the person stops before the redirect, and the port is free (RFC 8252 §7.3).
 const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
@@ -51,6 +54,25 @@ export const signing = {
 };
 Object.assign(confidential, signing);
 
+// One API calls another one for its user: `exchanger` gets tokens for it in exchange.
+const called = clients.elsewhere.audience;
+const strict = { ...signing.es256, assertion_audience: 'issuer', scopes: [...kept.scopes, 'other:read'] };
+Object.assign(confidential, {
+  informed: {
+    ...strict, backchannel_logout_uri: logoutTokens, backchannel_logout_session_required: true,
+    private_hosts: ['127.0.0.1'],
+  },
+  bound: { ...strict, require_pushed_authorization_requests: true, dpop_bound_access_tokens: true },
+  exchanger: {
+    ...strict, scopes: ['openid'], grant_types: [], redirect_uris: [], post_logout_redirect_uris: [],
+    token_exchange: [{ from: audience, to: called, scopes: ['other:read'] }],
+  },
+  device: {
+    ...base, grant_types: ['device_code'], scopes: ['openid', 'email'], token_endpoint_auth_method: 'none',
+    redirect_uris: [], post_logout_redirect_uris: [],
+  },
+});
+
 // The settings of its client that a program gets, as environment variables.
 export const settingsFor = (client) => ({
   CLIENT_KEY: JSON.stringify(client.jwks ? keys.get(JSON.parse(client.jwks).keys[0].kid) : null),
@@ -85,7 +107,10 @@ export const clientLibraries = [
   { name: 'openidconnect', ...rust('interop-client'), as: both, path: true },
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'], path: true },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
+  { name: 'requests-oauth2client (device)', ...python('requests_oauth2client_device.py'), as: ['device'], needs: 'device_authorization_endpoint', path: true },
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
+  { name: 'Authlib (private_key_jwt)', late: true, ...python('authlib_signing.py'), as: ['informed'] },
+  { name: 'requests-oauth2client', late: true, ...python('requests_oauth2client_signing.py'), as: ['bound'], path: true },
 ];
 
 // Each reads the OpenAPI document and holds the service to it; without TLS, which changes nothing there.

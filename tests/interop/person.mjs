@@ -105,6 +105,21 @@ export class Person {
     throw new Error('sent around in circles');
   }
 
+  // Allows the device that shows `user_code` at `url`.
+  async enter(url, user_code) {
+    let page = await this.ask(url);
+    for (let steps = 0; steps < 20; steps++) {
+      const next = page.location ?? refresh(page.text);
+      const [device, decide] = [form(page, 'device'), form(page, 'decide')];
+      if (next) page = await this.ask(new URL(next, page.url).href);
+      else if (page.status !== 200) throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
+      else if (device) page = await this.ask(device.action, { ...device.fields, user_code });
+      else if (decide) return void await this.ask(decide.action, { ...decide.fields, decision: 'allow' });
+      else page = await this.answer(page);
+    }
+    throw new Error('sent around in circles');
+  }
+
   async answer(page) {
     const code = form(page, 'code');
     const signIn = form(page, 'sign-in');

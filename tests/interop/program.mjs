@@ -1,6 +1,6 @@
 // A program that uses one library: started with its task in the environment, it says line by line what it did.
-// `version V`, `did WORDS`, `visit URL` (answered by the address that the person came back to), `access_token T`,
-// `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or `refused REASON`.
+// `version V`, `did WORDS`, `visit URL` (answered by the address that the person came back to), `visit URL CODE` (the
+// code of a device, answered by an empty line), `access_token T`, `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or `refused REASON`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -34,12 +34,12 @@ export class Program {
     if (code !== 0) throw new Error(this.errors.trim() || `ended with ${code}`);
   }
 
-  // Everything it says until it ends. `answer` gives the address that a person comes back to.
+  // Everything it says until it ends. `answer` gives the address that a person comes back to, if they do.
   async run(answer) {
     const said = { version: '', did: [] };
     for (let line = await this.nextLine(); line; line = await this.nextLine()) {
       const [what, words] = line;
-      if (what === 'visit') await answer(words).then((url) => this.say(url), (error) => this.fail(error));
+      if (what === 'visit') await answer(...words.split(' ')).then((url) => this.say(url ?? ''), (error) => this.fail(error));
       else if (what === 'did') said.did.push(words);
       else if (['version', 'access_token', 'id_token'].includes(what)) said[what] = words;
     }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
+import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, logoutTokens, settingsFor, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
 import { api, proofCases } from './proofs.mjs';
@@ -102,6 +102,7 @@ class Run {
     return {
       ...this.trusting(), ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
       DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, API_URL: api, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
+      LOGOUT_TOKENS: logoutTokens, OTHER_AUDIENCE: clients.elsewhere.audience,
       ...settingsFor({ ...clients, ...confidential }[id]),
     };
   }
@@ -112,7 +113,7 @@ class Run {
     const person = new Person(this.issuer, this.trust?.pem);
     const said = library.language === 'Browser'
       ? await chromium.signIn(env, this.origin, this.trust?.pem)
-      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url));
+      : await new Program(languages[library.language].command(library.file), env).run((url, code) => (code ? person.enter(url, code) : person.visit(url)));
     if (asked && library.language !== 'Browser') assert.ok(person.consented, 'a third party without consent');
     assert.equal(header(said.access_token).alg, env.ACCESS_ALG, 'algorithm of the access token');
     assert.equal(header(said.id_token).alg, env.ID_ALG, 'algorithm of the ID token');
@@ -124,6 +125,8 @@ class Run {
     let said;
     for (const id of library.as) {
       said = await this.signIn(library, id);
+      // A token that is bound to a key is for verifiers that get a proof with it.
+      if (claims(said.access_token).cnf) continue;
       this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
     }
     return { version: said.version, did: said.did };

@@ -7,17 +7,24 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-// Strings, flags and lists of strings look alike in TOML and JSON.
-const lines = (table) => Object.entries(table).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n');
+// Strings and flags look alike in TOML and JSON, tables do not.
+const pairs = (table) => Object.entries(table).map(([key, value]) => `${key} = ${toml(value)}`);
+const toml = (value) => {
+  if (Array.isArray(value)) return `[${value.map(toml).join(', ')}]`;
+  return typeof value === 'object' ? `{ ${pairs(value).join(', ')} }` : JSON.stringify(value);
+};
+const lines = (table) => pairs(table).join('\n');
 
 export function configuration(clients, origin, certificate) {
   const server = certificate ? `[server]\ntls = { cert_file = "${certificate.cert}", key_file = "${certificate.key}" }\n\n` : '';
   const blocks = Object.entries(clients).map(([id, client]) => `[[clients]]\n${lines({
     client_id: id, ...client,
-    redirect_uris: [...client.redirect_uris, `${origin}/callback.html`], allowed_origins: [origin],
-    post_logout_redirect_uris: [...client.post_logout_redirect_uris, `${origin}/goodbye.html`],
+    ...(client.redirect_uris.length > 0 && {
+      redirect_uris: [...client.redirect_uris, `${origin}/callback.html`], allowed_origins: [origin],
+      post_logout_redirect_uris: [...client.post_logout_redirect_uris, `${origin}/goodbye.html`],
+    }),
   })}\n`);
-  return `${server}[api]\nv2_enabled = true\n\n${blocks.join('\n')}`;
+  return `${server}[api]\nv2_enabled = true\n\n[device]\nenabled = true\n\n[token]\ndpop_nonce = "always"\n\n${blocks.join('\n')}`;
 }
 
 // Whether this build takes such a configuration.
