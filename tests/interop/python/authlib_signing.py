@@ -96,7 +96,7 @@ program.tell("did", "token exchange")
 
 at = urlsplit(program.logout_tokens)
 server = make_server(at.hostname, at.port, app)
-receiver = Thread(target=server.handle_request)
+receiver = Thread(target=server.handle_request, daemon=True)
 receiver.start()
 out = urlencode({"id_token_hint": got["id_token"], "post_logout_redirect_uri": program.goodbye_uri})
 program.visit(f"{metadata['end_session_endpoint']}?{out}")
