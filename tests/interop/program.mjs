@@ -1,6 +1,7 @@
 // A program that uses one library: started with its task in the environment, it says line by line what it did.
 // `version V`, `did WORDS`, `visit URL` (answered by the address that the person came back to), `allow URL CODE`
-// (what a device shows), `access_token T`, `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or `refused REASON`.
+// (what a device shows), `access_token T`, `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or
+// `refused REASON`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 

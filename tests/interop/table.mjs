@@ -46,6 +46,9 @@ ${lines.join('\n')}
 
 What needs care: \`@auth/core\` demands \`userinfo_endpoint\`, which OIDC Discovery §3 only recommends. oidc-client-ts runs
 in a page of another origin, so its client needs \`allowed_origins\`; it reads the claims of the ID token and leaves the
-signature to TLS (OIDC Core §3.1.3.7).
+signature to TLS (OIDC Core §3.1.3.7). Authlib makes assertions that live for an hour, and Entree accepts five minutes,
+so the program of its row shortens them; it has no pushed requests and no logout tokens, which joserfc, on which it
+stands, verified. requests-oauth2client does not read \`device_authorization_endpoint\` in the metadata, and cannot
+validate an ID token beside a token that is bound to a key, so the programs give it the one and validate the other apart.
 `;
 }
