@@ -1,9 +1,12 @@
 // What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { freePort } from '../browser/ports.mjs';
 
 export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
 export const goodbye = 'http://127.0.0.1:49152/goodbye';
+// Where a program that takes logout tokens listens while it runs.
+const backchannel_logout_uri = `http://127.0.0.1:${await freePort()}/logout`;
 
 // Nothing listens there: the person stops before the redirect, and the port is free (RFC 8252 §7.3).
 const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
@@ -20,6 +23,11 @@ export const clients = {
   native: {
     ...base, app_sign_in: true, token_endpoint_auth_method: 'none', scopes: ['openid', 'profile', 'email', 'offline_access'],
   },
+  // An application and a device in one, which pushes its requests and learns of sign-outs.
+  terminal: {
+    ...base, token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'device_code'], backchannel_logout_uri,
+    require_pushed_authorization_requests: true,
+  },
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
 };
@@ -34,9 +42,8 @@ export const confidential = {
 
 // With keys of their own: the service has the public ones.
 const keys = new Map();
-const own = (kind, options, alg) => {
+const own = (kind, options, alg, kid = `${alg} of this run`) => {
   const { privateKey, publicKey } = generateKeyPairSync(kind, options);
-  const kid = `${alg} of this run`;
   keys.set(kid, { ...privateKey.export({ format: 'jwk' }), alg, kid });
   return {
     ...base, scopes: kept.scopes, token_endpoint_auth_method: 'private_key_jwt',
@@ -51,10 +58,15 @@ export const signing = {
 };
 Object.assign(confidential, signing);
 
+// An API behind that of the run.
+const grades = { identifier: 'https://grades.interop.example', scopes: { 'grades:read': { en: 'See your grades' } } };
+export const resources = [grades];
+
 // The settings of its client that a program gets, as environment variables.
 export const settingsFor = (client) => ({
   CLIENT_KEY: JSON.stringify(client.jwks ? keys.get(JSON.parse(client.jwks).keys[0].kid) : null),
   ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
+  LOGOUT_URI: client.backchannel_logout_uri ?? '',
   CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
 });
 
@@ -82,6 +94,7 @@ export const clientLibraries = [
   { name: 'pyoidc', ...python('pyoidc_client.py'), as: both, path: true },
   { name: 'mozilla-django-oidc', ...python('django_client.py'), as: ['basic', 'post'] },
   { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both, path: true },
+  { name: 'go-oidc + golang.org/x/oauth2 (devices, sign-outs)', ...go('features'), as: ['terminal'], path: true },
   { name: 'openidconnect', ...rust('interop-client'), as: both, path: true },
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'], path: true },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.

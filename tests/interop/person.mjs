@@ -92,6 +92,23 @@ export class Person {
     throw new Error('sent around in circles');
   }
 
+  // Goes to the address that a device shows, enters the code and allows it. Gives the address of the last page.
+  async enter(user_code, url) {
+    let page = await this.ask(url);
+    for (let steps = 0, allowed = false; steps < 20; steps++) {
+      const next = page.location ?? refresh(page.text);
+      const [device, decide] = [form(page, 'device'), form(page, 'decide')];
+      if (next) page = await this.ask(new URL(next, page.url).href);
+      else if (page.status !== 200) throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
+      else if (allowed) return page.url;
+      else if (decide) page = await this.ask(decide.action, { ...decide.fields, decision: 'allow' });
+      else if (device) page = await this.ask(device.action, { ...device.fields, user_code });
+      else page = await this.answer(page);
+      allowed ||= decide !== undefined;
+    }
+    throw new Error('sent around in circles');
+  }
+
   // The same, and on from there: gives the page outside of the service at which it ends.
   async open(url, body) {
     let page = await this.ask(url, body, new URL(url).origin);

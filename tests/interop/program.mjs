@@ -1,6 +1,6 @@
 // A program that uses one library: started with its task in the environment, it says line by line what it did.
-// `version V`, `did WORDS`, `visit URL` (answered by the address that the person came back to), `access_token T`,
-// `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or `refused REASON`.
+// `version V`, `did WORDS`, `visit URL` (answered by the address that the person came back to), `enter CODE URL` (what a
+// device shows, answered once the person has allowed it), `access_token T`, `id_token T`; a verifier reads tokens and answers `accepted SUBJECT` or `refused REASON`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
@@ -34,12 +34,14 @@ export class Program {
     if (code !== 0) throw new Error(this.errors.trim() || `ended with ${code}`);
   }
 
-  // Everything it says until it ends. `answer` gives the address that a person comes back to.
-  async run(answer) {
+  // Everything it says until it ends. `answer` gives the address that a person comes back to, `enter` what they do with
+  // the code of a device.
+  async run(answer, enter) {
     const said = { version: '', did: [] };
     for (let line = await this.nextLine(); line; line = await this.nextLine()) {
       const [what, words] = line;
       if (what === 'visit') await answer(words).then((url) => this.say(url), (error) => this.fail(error));
+      else if (what === 'enter') await enter(...words.split(' ')).then((url) => this.say(url), (error) => this.fail(error));
       else if (what === 'did') said.did.push(words);
       else if (['version', 'access_token', 'id_token'].includes(what)) said[what] = words;
     }

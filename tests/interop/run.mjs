@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
+import { audience, callback, clientLibraries, clients, confidential, documentReaders, goodbye, resources, settingsFor, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
 import { api, proofCases } from './proofs.mjs';
@@ -112,7 +112,7 @@ class Run {
     const person = new Person(this.issuer, this.trust?.pem);
     const said = library.language === 'Browser'
       ? await chromium.signIn(env, this.origin, this.trust?.pem)
-      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url));
+      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url), (code, url) => person.enter(code, url));
     if (asked && library.language !== 'Browser') assert.ok(person.consented, 'a third party without consent');
     assert.equal(header(said.access_token).alg, env.ACCESS_ALG, 'algorithm of the access token');
     assert.equal(header(said.id_token).alg, env.ID_ALG, 'algorithm of the ID token');
@@ -145,14 +145,18 @@ class Run {
       await program.end();
       throw new Error('ended early');
     };
-    const takes = ({ access }) => library.algs?.includes(header(access).alg) ?? true;
-    const [good, other] = [this.tokens.filter(takes), this.tokens.filter((token) => !takes(token))];
+    const ofAlg = ({ access }) => library.algs?.includes(header(access).alg) ?? true;
+    // One that is bound to a key comes without a proof here. Those that verify proofs refuse it.
+    const lacksProof = ({ access }) => library.proofs && claims(access).cnf !== undefined;
+    const good = this.tokens.filter((token) => ofAlg(token) && !lacksProof(token));
+    const other = this.tokens.find((token) => !ofAlg(token));
+    const bound = this.tokens.find(lacksProof);
     for (const { access, of } of good) {
       const { accepted, words } = await verdict(access);
       assert.ok(accepted, `refused the token of ${of}: ${words}`);
       assert.equal(words, claims(access).sub);
     }
-    const bad = { ...this.forged, ...(other.length > 0 && { 'another algorithm': other[0].access }) };
+    const bad = { ...this.forged, ...(other && { 'another algorithm': other.access }), ...(bound && { 'no proof': bound.access }) };
     for (const [what, token] of Object.entries(bad)) {
       const { accepted } = await verdict(token);
       assert.ok(!accepted, `accepted a token that is bad: ${what}`);
@@ -242,7 +246,7 @@ async function round(scheme) {
   mkdirSync(at, { recursive: true });
   const recipes = [...worlds].map(([program, world]) => world.client(program.client))
     .concat(otherClients(at, [...worlds.keys()].map(({ client }) => client))).join('\n');
-  const write = (clients) => configuration(clients, site.origin, own ? trusted : undefined) + recipes;
+  const write = (clients) => configuration(clients, resources, site.origin, own ? trusted : undefined) + recipes;
   const all = write({ ...clients, ...confidential });
   const text = takes(binary, at, all) ? all : write(clients);
   if (own && !takes(binary, at, text)) return other('FAILED');

@@ -7,17 +7,23 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-// Strings, flags and lists of strings look alike in TOML and JSON.
-const lines = (table) => Object.entries(table).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n');
+// Strings, flags and lists look alike in TOML and JSON, tables do not.
+function toml(value) {
+  if (Array.isArray(value)) return `[${value.map(toml).join(', ')}]`;
+  if (typeof value !== 'object') return JSON.stringify(value);
+  return `{ ${Object.entries(value).map(([key, one]) => `${JSON.stringify(key)} = ${toml(one)}`).join(', ')} }`;
+}
+const lines = (table) => Object.entries(table).map(([key, value]) => `${key} = ${toml(value)}`).join('\n');
 
-export function configuration(clients, origin, certificate) {
+export function configuration(clients, resources, origin, certificate) {
   const server = certificate ? `[server]\ntls = { cert_file = "${certificate.cert}", key_file = "${certificate.key}" }\n\n` : '';
   const blocks = Object.entries(clients).map(([id, client]) => `[[clients]]\n${lines({
     client_id: id, ...client,
     redirect_uris: [...client.redirect_uris, `${origin}/callback.html`], allowed_origins: [origin],
     post_logout_redirect_uris: [...client.post_logout_redirect_uris, `${origin}/goodbye.html`],
   })}\n`);
-  return `${server}[api]\nv2_enabled = true\n\n${blocks.join('\n')}`;
+  const apis = resources.map((resource) => `[[resources]]\n${lines(resource)}\n`);
+  return `${server}[api]\nv2_enabled = true\n\n[device]\nenabled = true\n\n${[...apis, ...blocks].join('\n')}`;
 }
 
 // Whether this build takes such a configuration.
