@@ -70,6 +70,11 @@ confidential.informed = {
   ...own('ec', { namedCurve: 'P-256' }, 'ES256'), assertion_audience: 'issuer', scopes: [...kept.scopes, 'lessons:read'],
   backchannel_logout_uri: await listening(), backchannel_logout_session_required: true, private_hosts: ['127.0.0.1'],
 };
+// An application and a device in one, which pushes its requests and gets logout tokens.
+confidential.terminal = {
+  ...base, token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'device_code'],
+  require_pushed_authorization_requests: true, backchannel_logout_uri: await listening(), private_hosts: ['127.0.0.1'],
+};
 // A device, and an API that exchanges its tokens for those of the next API.
 confidential.television = {
   ...base, token_endpoint_auth_method: 'none', grant_types: ['device_code'],
@@ -120,6 +125,9 @@ export const clientLibraries = [
   { name: 'openid-client (device, token exchange)', ...node('openid-client-device.mjs'), as: ['television'] },
   { name: 'oauth4webapi (device, token exchange)', ...node('oauth4webapi-device.mjs'), as: ['television'] },
   { name: 'requests-oauth2client (device)', ...python('requests_oauth2client_device.py'), as: ['television'] },
+  {
+    name: 'go-oidc + golang.org/x/oauth2 (PAR, device, logout tokens)', ...go('features'), as: ['terminal'], path: true,
+  },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
   { name: 'openid-client (FAPI 2.0)', late: true, ...node('openid-client-fapi.mjs'), as: ['fapi2'], bound: true },
