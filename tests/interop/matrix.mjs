@@ -65,15 +65,24 @@ confidential.fapi2 = {
   id_token_signed_response_alg: 'ES256', scopes: [...kept.scopes, 'lessons:read'],
 };
 // Gets logout tokens, where its program listens while it runs.
-const listening = async () => `http://127.0.0.1:${await freePort()}/logout-token`;
+const informing = async () => ({
+  backchannel_logout_uri: `http://127.0.0.1:${await freePort()}/logout-token`, private_hosts: ['127.0.0.1'],
+});
 confidential.informed = {
   ...own('ec', { namedCurve: 'P-256' }, 'ES256'), assertion_audience: 'issuer', scopes: [...kept.scopes, 'lessons:read'],
-  backchannel_logout_uri: await listening(), backchannel_logout_session_required: true, private_hosts: ['127.0.0.1'],
+  backchannel_logout_session_required: true, ...await informing(),
 };
 // An application and a device in one, which pushes its requests and gets logout tokens.
 confidential.terminal = {
   ...base, token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'device_code'],
-  require_pushed_authorization_requests: true, backchannel_logout_uri: await listening(), private_hosts: ['127.0.0.1'],
+  require_pushed_authorization_requests: true, ...await informing(),
+};
+// All of it in one, with a key.
+const exchange = [{ from: audience, to: nextApi, scopes: ['lessons:read'] }];
+confidential.combined = {
+  ...own('ec', { namedCurve: 'P-256' }, 'ES256'), assertion_audience: 'issuer', scopes: [...kept.scopes, 'lessons:read'],
+  grant_types: ['authorization_code', 'device_code'], dpop_bound_access_tokens: true,
+  require_pushed_authorization_requests: true, token_exchange: exchange, ...await informing(),
 };
 // A device, and an API that exchanges its tokens for those of the next API.
 confidential.television = {
@@ -82,7 +91,7 @@ confidential.television = {
 };
 confidential.exchanging = {
   ...base, grant_types: [], token_endpoint_auth_method: 'client_secret_basic', client_secret: secret,
-  token_exchange: [{ from: audience, to: nextApi, scopes: ['lessons:read'] }],
+  token_exchange: exchange,
 };
 
 // The settings of its client that a program gets, as environment variables.
@@ -139,6 +148,9 @@ export const clientLibraries = [
   {
     name: 'Authlib (private_key_jwt, token exchange, logout tokens)', late: true, ...python('authlib_signing.py'),
     as: ['informed'],
+  },
+  {
+    name: 'Nimbus oauth2-oidc-sdk', late: true, language: 'Java', file: 'Client', as: ['combined'], bound: true,
   },
 ];
 

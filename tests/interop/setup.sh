@@ -74,7 +74,7 @@ if command -v javac >/dev/null && command -v mvn >/dev/null; then
   fi
   mkdir -p "$tools/java/classes"
   javac -d "$tools/java/classes" -cp "$tools/java/lib/*" "$tools/document/Verifier.java" "$tools/document/Proofs.java" \
-    tests/interop/java/Main.java \
+    tests/interop/java/Main.java tests/interop/java/Client.java \
     >"$tools/javac.log" 2>&1 || {
     rm -f "$tools/java/classes/Main.class"
     tail -n 5 "$tools/javac.log"

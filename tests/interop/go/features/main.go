@@ -102,7 +102,7 @@ func (c *client) pushed(ctx context.Context) (*oauth2.Token, error) {
 	}
 	token, err := c.Exchange(ctx, back.Get("code"), oauth2.VerifierOption(verifier))
 	if err == nil {
-		fmt.Println("did pushed authorization request")
+		fmt.Println("did PAR and code + PKCE")
 	}
 	return token, err
 }
@@ -176,7 +176,7 @@ func (c *client) signOut(ctx context.Context, raw string) error {
 	if _, err := c.verifier.VerifyLogout(ctx, raw); err == nil {
 		return errors.New("an ID token is taken for a logout token")
 	}
-	fmt.Println("did logout token of the back channel")
+	fmt.Println("did logout token")
 	return nil
 }
 
