@@ -1,9 +1,12 @@
 // What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { freePort } from '../browser/ports.mjs';
 
 export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
 export const goodbye = 'http://127.0.0.1:49152/goodbye';
+// The API behind that of the run, for which `exchanging` exchanges tokens.
+const nextApi = 'https://next.interop.example';
 
 // Nothing listens there: the person stops before the redirect, and the port is free (RFC 8252 §7.3).
 const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
@@ -56,10 +59,30 @@ confidential.bound = {
   ...base, scopes: kept.scopes, token_endpoint_auth_method: 'none', dpop_bound_access_tokens: true,
   require_pushed_authorization_requests: true,
 };
-const { grant_types, post_logout_redirect_uris, ...strict } = own('ec', { namedCurve: 'P-256' }, 'ES256');
+const { grant_types, post_logout_redirect_uris, ...keyed } = own('ec', { namedCurve: 'P-256' }, 'ES256');
 confidential.fapi2 = {
-  ...strict, profile: 'fapi2', redirect_uris: ['https://127.0.0.1:49152/callback'],
-  id_token_signed_response_alg: 'ES256',
+  ...keyed, profile: 'fapi2', redirect_uris: ['https://127.0.0.1:49152/callback'],
+  id_token_signed_response_alg: 'ES256', scopes: [...kept.scopes, 'lessons:read'],
+};
+// Gets logout tokens, where its program listens while it runs.
+const informing = async () => ({
+  backchannel_logout_uri: `http://127.0.0.1:${await freePort()}/logout-token`, private_hosts: ['127.0.0.1'],
+});
+confidential.informed = {
+  ...own('ec', { namedCurve: 'P-256' }, 'ES256'), assertion_audience: 'issuer', scopes: [...kept.scopes, 'lessons:read'],
+  backchannel_logout_session_required: true, ...await informing(),
+};
+// An application and a device in one, which pushes its requests and gets logout tokens.
+confidential.terminal = {
+  ...base, token_endpoint_auth_method: 'none', grant_types: ['authorization_code', 'device_code'],
+  require_pushed_authorization_requests: true, ...await informing(),
+};
+// All of it in one, with a key.
+const exchange = [{ from: audience, to: nextApi, scopes: ['lessons:read'] }];
+confidential.combined = {
+  ...own('ec', { namedCurve: 'P-256' }, 'ES256'), assertion_audience: 'issuer', scopes: [...kept.scopes, 'lessons:read'],
+  grant_types: ['authorization_code', 'device_code'], dpop_bound_access_tokens: true,
+  require_pushed_authorization_requests: true, token_exchange: exchange, ...await informing(),
 };
 // A device, and an API that exchanges its tokens for those of the next API.
 confidential.television = {
@@ -68,7 +91,7 @@ confidential.television = {
 };
 confidential.exchanging = {
   ...base, grant_types: [], token_endpoint_auth_method: 'client_secret_basic', client_secret: secret,
-  token_exchange: [{ from: audience, to: 'https://next.interop.example', scopes: ['lessons:read'] }],
+  token_exchange: exchange,
 };
 
 // The settings of its client that a program gets, as environment variables.
@@ -76,7 +99,8 @@ export const settingsFor = (client) => ({
   CLIENT_KEY: JSON.stringify(client.jwks ? keys.get(JSON.parse(client.jwks).keys[0].kid) : null),
   ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
   CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
-  EXCHANGING_SECRET: secret, ...(client.profile && { REDIRECT_URI: client.redirect_uris[0] }),
+  EXCHANGING_SECRET: secret, NEXT_API: nextApi, LOGOUT_URI: client.backchannel_logout_uri ?? '',
+  ...(client.profile && { REDIRECT_URI: client.redirect_uris[0] }),
 });
 
 const node = (file) => ({ language: 'Node', file: `node/${file}` });
@@ -109,10 +133,25 @@ export const clientLibraries = [
   { name: 'oauth4webapi (PAR, DPoP)', ...node('oauth4webapi-bound.mjs'), as: ['bound'], bound: true },
   { name: 'openid-client (device, token exchange)', ...node('openid-client-device.mjs'), as: ['television'] },
   { name: 'oauth4webapi (device, token exchange)', ...node('oauth4webapi-device.mjs'), as: ['television'] },
+  { name: 'requests-oauth2client (device)', ...python('requests_oauth2client_device.py'), as: ['television'] },
+  {
+    name: 'go-oidc + golang.org/x/oauth2 (PAR, device, logout tokens)', ...go('features'), as: ['terminal'], path: true,
+  },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
   { name: 'openid-client (FAPI 2.0)', late: true, ...node('openid-client-fapi.mjs'), as: ['fapi2'], bound: true },
   { name: 'oauth4webapi (FAPI 2.0)', late: true, ...node('oauth4webapi-fapi.mjs'), as: ['fapi2'], bound: true },
+  {
+    name: 'requests-oauth2client (FAPI 2.0, token exchange)', late: true, ...python('requests_oauth2client_fapi.py'),
+    as: ['fapi2'], bound: true,
+  },
+  {
+    name: 'Authlib (private_key_jwt, token exchange, logout tokens)', late: true, ...python('authlib_signing.py'),
+    as: ['informed'],
+  },
+  {
+    name: 'Nimbus oauth2-oidc-sdk', late: true, language: 'Java', file: 'Client', as: ['combined'], bound: true,
+  },
 ];
 
 // Each reads the OpenAPI document and holds the service to it; without TLS, which changes nothing there.

@@ -124,8 +124,10 @@ class Run {
     let said;
     for (const id of library.as) {
       said = await this.signIn(library, id);
-      if (library.bound) assert.ok(claims(said.access_token).cnf?.jkt, 'a token without its key');
-      else this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
+      if (library.bound) {
+        assert.ok(claims(said.access_token).cnf?.jkt, 'a token without its key');
+        this.bound = said.access_token;
+      } else this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
     }
     return { version: said.version, did: said.did };
   }
@@ -153,7 +155,11 @@ class Run {
       assert.ok(accepted, `refused the token of ${of}: ${words}`);
       assert.equal(words, claims(access).sub);
     }
-    const bad = { ...this.forged, ...(other.length > 0 && { 'another algorithm': other[0].access }) };
+    const bad = {
+      ...this.forged, ...(other.length > 0 && { 'another algorithm': other[0].access }),
+      // Those that verify proofs get this one without its proof.
+      ...(library.proofs && this.bound && { 'no proof': this.bound }),
+    };
     for (const [what, token] of Object.entries(bad)) {
       const { accepted } = await verdict(token);
       assert.ok(!accepted, `accepted a token that is bad: ${what}`);

@@ -74,7 +74,7 @@ if command -v javac >/dev/null && command -v mvn >/dev/null; then
   fi
   mkdir -p "$tools/java/classes"
   javac -d "$tools/java/classes" -cp "$tools/java/lib/*" "$tools/document/Verifier.java" "$tools/document/Proofs.java" \
-    tests/interop/java/Main.java \
+    tests/interop/java/Main.java tests/interop/java/Client.java \
     >"$tools/javac.log" 2>&1 || {
     rm -f "$tools/java/classes/Main.class"
     tail -n 5 "$tools/javac.log"
@@ -89,7 +89,7 @@ if command -v go >/dev/null; then
     "$beside/proof.go" "$tools/document/proof.go" >"$tools/overlay.json"
   flags=-mod=readonly
   if may_install; then (cd tests/interop/go && retry go mod download) >"$tools/go.log" 2>&1; else export GOPROXY=off; fi
-  (cd tests/interop/go && go build "$flags" -overlay "$tools/overlay.json" -o "$tools/go/" ./client ./verifier ./document) \
+  (cd tests/interop/go && go build "$flags" -overlay "$tools/overlay.json" -o "$tools/go/" ./client ./features ./verifier ./document) \
     >"$tools/go.log" 2>&1 || {
     rm -f "$tools/go/client"
     tail -n 5 "$tools/go.log"

@@ -25,13 +25,14 @@ one below the path was withheld.
 Each client library signed a user in by the code from the email, as two public clients: a first-party one with the
 algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
 swapped; those with a secret as two such clients. The service asked for a nonce with each proof of possession (DPoP);
-the clients for FAPI 2.0 have \`profile = "fapi2"\`. On a device the user entered the code at \`/device\`, and an API
-exchanged the device's token for one of the next API. Every access token that needs no proof of a key then went to
-every verifier, and bad ones: expired, of another issuer with the same keys, for another API, an ID token in its place,
-a changed signature, changed claims, a bit flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`,
-the public key as an HMAC secret.
-The rows that name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token
-more.
+the clients for FAPI 2.0 have \`profile = "fapi2"\`. The user entered the codes of devices at \`/device\`. Access tokens
+were exchanged for those of the next API, and signing out brought logout tokens to the clients that ask for them.
+
+Every access token that needs no proof of a key then went to every verifier, and bad ones: expired, of another issuer
+with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a bit flipped,
+\`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret. The rows that name
+a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token more, and a token that
+is bound to a key came to them without its proof, too.
 
 Schemathesis read the OpenAPI document of the JSON API and made requests that it allows and that it forbids: the
 service accepted and refused them as the document says, and every response was as described there.
@@ -46,6 +47,12 @@ ${lines.join('\n')}
 
 What needs care: \`@auth/core\` demands \`userinfo_endpoint\`, which OIDC Discovery §3 only recommends. oidc-client-ts runs
 in a page of another origin, so its client needs \`allowed_origins\`; it reads the claims of the ID token and leaves the
-signature to TLS (OIDC Core §3.1.3.7).
+signature to TLS (OIDC Core §3.1.3.7). Authlib makes assertions that live for an hour, and Entree accepts five minutes,
+so the program of its row shortens them; it has no pushed requests and no logout tokens, which joserfc, on which it
+stands, verified. requests-oauth2client does not read \`device_authorization_endpoint\` in the metadata, and cannot
+validate an ID token beside a token that is bound to a key, so the programs give it the one and validate the other
+apart. Nimbus puts no \`iat\` into assertions unless the program does, and
+[configuration.md](configuration.md#clients-that-sign) says why it should. Neither golang.org/x/oauth2 nor go-oidc has a
+call for pushed requests, so the program makes it.
 `;
 }

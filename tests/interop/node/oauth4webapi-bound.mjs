@@ -4,4 +4,4 @@ import { tokens, version } from './program.mjs';
 import { bound } from './server.mjs';
 
 version('oauth4webapi');
-tokens(await bound(oauth.None(), (work) => work()));
+tokens(await bound(oauth.None()));

@@ -27,10 +27,10 @@ const authentication = oauth.ClientSecretBasic(process.env.EXCHANGING_SECRET);
 const next = await oauth.processGenericTokenEndpointResponse(server, api, await oauth.genericTokenEndpointRequest(
   server, api, authentication, 'urn:ietf:params:oauth:grant-type:token-exchange', {
     subject_token: shown.access_token, subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    resource: 'https://next.interop.example', scope: 'lessons:read',
+    resource: task.nextApi, scope: 'lessons:read',
   }, http));
 const claims = JSON.parse(Buffer.from(next.access_token.split('.')[1], 'base64url'));
-if (claims.aud !== 'https://next.interop.example' || claims.sub !== sub) throw new Error(`for ${claims.aud}, of ${claims.sub}`);
+if (claims.aud !== task.nextApi || claims.sub !== sub) throw new Error(`for ${claims.aud}, of ${claims.sub}`);
 if (!claims.act) throw new Error('nothing says who exchanged');
 tell('did', 'token exchange for the next API');
 tokens({ access: shown.access_token, id: shown.id_token });

@@ -22,7 +22,7 @@ const config = await client.discovery(
 );
 config[client.customFetch] = counting;
 const { parameters, checks } = await attempt();
-const { DPoP, address } = await recipe.begin(config, parameters);
+const { DPoP, address } = await patiently(() => recipe.begin(config, parameters));
 if (!address.searchParams.get('request_uri')) throw new Error('nothing was pushed');
 // The library came again by itself.
 if (refused.proofs !== 1) throw new Error(`asked ${refused.proofs} times for a nonce`);

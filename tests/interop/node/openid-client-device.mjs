@@ -19,10 +19,10 @@ tell('did', 'device grant with ID token');
 const api = await as('exchanging', client.ClientSecretBasic(process.env.EXCHANGING_SECRET));
 const next = await client.genericGrantRequest(api, 'urn:ietf:params:oauth:grant-type:token-exchange', {
   subject_token: shown.access_token, subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-  resource: 'https://next.interop.example', scope: 'lessons:read',
+  resource: task.nextApi, scope: 'lessons:read',
 });
 const { aud, sub, act } = JSON.parse(Buffer.from(next.access_token.split('.')[1], 'base64url'));
-if (aud !== 'https://next.interop.example' || sub !== shown.claims().sub) throw new Error(`for ${aud}, of ${sub}`);
+if (aud !== task.nextApi || sub !== shown.claims().sub) throw new Error(`for ${aud}, of ${sub}`);
 if (!act) throw new Error('nothing says who exchanged');
 tell('did', 'token exchange for the next API');
 tokens({ access: shown.access_token, id: shown.id_token });

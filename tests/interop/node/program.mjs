@@ -4,9 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-const { ISSUER, CLIENT_ID, REDIRECT_URI, GOODBYE_URI, AUDIENCE, ID_ALG } = process.env;
+const { ISSUER, CLIENT_ID, REDIRECT_URI, GOODBYE_URI, AUDIENCE, ID_ALG, NEXT_API } = process.env;
 export const task = {
   issuer: ISSUER, clientId: CLIENT_ID, redirectUri: REDIRECT_URI, goodbyeUri: GOODBYE_URI, audience: AUDIENCE, idAlg: ID_ALG,
+  nextApi: NEXT_API,
 };
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 

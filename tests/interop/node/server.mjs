@@ -17,8 +17,8 @@ async function withNonce(work) {
   }
 }
 
-// PAR, code, refresh and userinfo, all with proofs of one key. `first` is how the first request is made.
-export async function bound(authentication, first) {
+// PAR, code, refresh and userinfo, all with proofs of one key.
+export async function bound(authentication) {
   const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'));
   const options = { ...http, DPoP };
   const verifier = oauth.generateRandomCodeVerifier();
@@ -27,7 +27,7 @@ export async function bound(authentication, first) {
     redirect_uri: task.redirectUri, response_type: 'code', scope: 'openid email offline_access', prompt: 'consent', state,
     nonce, code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
   };
-  const { request_uri } = await first(() => withNonce(async () => oauth.processPushedAuthorizationResponse(
+  const { request_uri } = await patiently(() => withNonce(async () => oauth.processPushedAuthorizationResponse(
     server, client, await oauth.pushedAuthorizationRequest(server, client, authentication, parameters, options),
   )));
   const url = new URL(server.authorization_endpoint);
