@@ -114,7 +114,8 @@ const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery
 // document without which the library cannot work, or the row would show nothing. `path`: it is run at a path of the
-// host, too. `bound`: its tokens need a proof of their key, which no verifier of this run is shown.
+// host, too. `bound`: its tokens need a proof of their key, which no verifier of this run is shown. `waits`: it polls
+// for a device, most of its time, and runs beside the others.
 export const clientLibraries = [
   { name: 'openid-client', ...node('openid-client.mjs'), as: both, path: true },
   {
@@ -131,11 +132,14 @@ export const clientLibraries = [
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'], path: true },
   { name: 'docs/clients.md: DPoP, openid-client', ...node('openid-client-bound.mjs'), as: ['bound'], bound: true },
   { name: 'oauth4webapi (PAR, DPoP)', ...node('oauth4webapi-bound.mjs'), as: ['bound'], bound: true },
-  { name: 'openid-client (device, token exchange)', ...node('openid-client-device.mjs'), as: ['television'] },
-  { name: 'oauth4webapi (device, token exchange)', ...node('oauth4webapi-device.mjs'), as: ['television'] },
-  { name: 'requests-oauth2client (device)', ...python('requests_oauth2client_device.py'), as: ['television'] },
+  { name: 'openid-client (device, token exchange)', ...node('openid-client-device.mjs'), as: ['television'], waits: true },
+  { name: 'oauth4webapi (device, token exchange)', ...node('oauth4webapi-device.mjs'), as: ['television'], waits: true },
+  {
+    name: 'requests-oauth2client (device)', ...python('requests_oauth2client_device.py'), as: ['television'], waits: true,
+  },
   {
     name: 'go-oidc + golang.org/x/oauth2 (PAR, device, logout tokens)', ...go('features'), as: ['terminal'], path: true,
+    waits: true,
   },
   // After the programs: a service that has just started cannot tell a new assertion from a replayed one for a minute.
   { name: 'openid-client (private_key_jwt)', late: true, ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
@@ -151,6 +155,7 @@ export const clientLibraries = [
   },
   {
     name: 'Nimbus oauth2-oidc-sdk', late: true, language: 'Java', file: 'Client', as: ['combined'], bound: true,
+    waits: true,
   },
 ];
 

@@ -223,10 +223,15 @@ class Run {
     const person = new Person(this.issuer, this.trust?.pem);
     this.metadata = JSON.parse((await person.ask(`${this.issuer}/.well-known/openid-configuration`)).text);
     const [soon, late] = [false, true].map((late) => chosen(clientLibraries).filter((one) => (one.late ?? false) === late));
-    for (const library of soon) await row(library, this, () => this.client(library));
+    const client = (library) => row(library, this, () => this.client(library));
+    const beside = soon.filter(({ waits }) => waits).map(client);
+    for (const library of soon.filter(({ waits }) => !waits)) await client(library);
     for (const program of this.worlds.keys()) await row(program, this, () => this.program(program));
+    await Promise.all(beside);
     for (const library of chosen(documentReaders)) await row(library, this, () => this.reader(library));
-    for (const library of late) await row(library, this, () => this.client(library));
+    const besideLate = late.filter(({ waits }) => waits).map(client);
+    for (const library of late.filter(({ waits }) => !waits)) await client(library);
+    await Promise.all(besideLate);
     if (this.tokens.length > 0) await this.forge();
     for (const library of chosen(verifierLibraries)) await row(library, this, () => this.verifier(library));
   }
