@@ -240,7 +240,7 @@ async fn dj_06_operators_are_alerted_to_documents_that_are_stale_for_six_hours()
         provider.clock.advance(Duration::from_secs(hours * 3600));
         provider.providers.refresh_due().await;
         assert_eq!(
-            log.contains("its documents are old"),
+            log.contains("documents of a provider are old"),
             alerted,
             "{hours} more"
         );
